@@ -84,6 +84,7 @@ def _kept(output: Any) -> Any:
         output.traceback = [_without_colours(f"{output.ename}: {output.evalue}")]
         return output
     if output.output_type == "stream":
+        output.text = PORT_HERE.sub(r"\1:40000", output.text)
         return output if output.name == "stdout" else None
     output.metadata = nbformat.from_dict({})
     if "execution_count" in output:

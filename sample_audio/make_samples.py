@@ -26,6 +26,18 @@ GREETING_SECONDS = 4.21
 REPLY = "Yes, I can hear you."
 SHORT = "One, two, three."
 
+TALK = {
+    "bot_welcome": (
+        "slt",
+        "Welcome! I know the time, and the weather. What would you like to know?",
+    ),
+    "bot_time": ("slt", "It is half past three."),
+    "bot_goodbye": ("slt", "Goodbye, and thank you for calling."),
+    "caller_time": ("rms", "What time is it?"),
+    "caller_thanks": ("rms", "Thank you. That is all."),
+}
+"""The voice and the words of each sentence of a conversation between a bot and a caller."""
+
 PCM, FLOAT = 1, 3
 
 
@@ -44,6 +56,10 @@ def main() -> None:
     write("speech_float.wav", wav(FLOAT, 32000, 1, 32, short.astype("<f4").tobytes()))
     reply = spoken(REPLY, voice="rms", stretch=1.0, sample_rate=16000)
     write("reply.wav", wav(PCM, 16000, 1, 16, pcm(reply, 16)))
+
+    for name, (voice, text) in TALK.items():
+        sentence = spoken(text, voice=voice, stretch=0.9, sample_rate=16000)
+        Clip.from_samples(sentence, 16000).save(HERE / f"{name}.wav", overwrite=True)
 
     Clip.tone(440, 1.0).save(HERE / "tone_440.wav", overwrite=True)
     Clip.dtmf("123").save(HERE / "dtmf_123.wav", overwrite=True)

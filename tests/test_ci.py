@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -70,6 +71,82 @@ def test_the_package_tests_run_on_newer_pythons_and_other_systems() -> None:
     marks = re.findall(r"pytest .*-m '([^']*)'", RUN)
     assert marks == re.findall(r"pytest .*-m '([^']*)'", commands(job))
     assert all(f"not {mark}" in marks[0] for mark in ("notebook", "browser", "slow"))
+
+
+PROGRAMS = ("chromium", "node", "ssh", "openssl", "espeak-ng", "apt-get", "python3.13")
+MAKE = """#!/bin/sh
+echo "made $*"
+case " $FAILING " in *" $1 "*) exit 2;; esac
+"""
+NEWER_PYTHON = """#!/bin/sh
+[ "$2" = venv ] || exit 0
+mkdir -p "$4/bin"
+printf '#!/bin/sh\\n[ "$2" != pytest ] || [ "$FAILING" != 3.12 ]\\n' >"$4/bin/python"
+chmod +x "$4/bin/python"
+"""
+
+
+@pytest.fixture
+def run_all_parts(tmp_path: Path) -> Any:
+    """Run `.ci/run` where nothing is installed or tested, and what is said to fail fails."""
+    programs = tmp_path / "bin"
+    texts = dict.fromkeys(PROGRAMS, "#!/bin/sh\n[ $0 = ${0%python3.13} ]\n")
+    for name, text in (texts | {"make": MAKE, "python3.12": NEWER_PYTHON}).items():
+        file = programs / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+        file.chmod(0o755)
+    script = tmp_path / ".ci" / "run"
+    script.parent.mkdir()
+    script.write_text(RUN, encoding="utf-8")
+
+    def run(failing: str) -> tuple[int, list[str], list[str]]:
+        """Return the exit code, what was made, and what the end says."""
+        done = subprocess.run(
+            ["bash", script],
+            env={
+                "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+                "PYENV_ROOT": str(tmp_path),
+                "FAILING": failing,
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        made = re.findall("^made (.*)$", done.stdout, re.MULTILINE)
+        return done.returncode, made, done.stdout.partition("== the end")[2].splitlines()[1:]
+
+    return run
+
+
+EVERY_PART = ["install", "lint types layers", "test", "docs", "test-slow"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it is a script for a POSIX shell")
+@pytest.mark.parametrize(
+    ("failing", "code", "made", "said"),
+    [
+        ("", 0, EVERY_PART, ["Every part has passed."]),
+        ("test", 1, EVERY_PART, ["FAILED: make test: all tests, notebooks and browser"]),
+        ("3.12", 1, EVERY_PART, ["FAILED: package tests on Python 3.12"]),
+        (
+            "docs test-slow",
+            1,
+            EVERY_PART,
+            [
+                "FAILED: make docs: the site, whose pages make test-slow opens",
+                "FAILED: make test-slow: what needs patience",
+            ],
+        ),
+        ("lint", 2, EVERY_PART[:2], []),
+        ("install", 2, EVERY_PART[:1], []),
+    ],
+)
+def test_after_a_part_that_fails_the_others_run_and_the_end_says_which(
+    run_all_parts: Any, failing: str, code: int, made: list[str], said: list[str]
+) -> None:
+    assert run_all_parts(failing) == (code, made, said)
 
 
 def test_the_hooks_download_nothing() -> None:

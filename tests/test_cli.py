@@ -537,6 +537,7 @@ def test_call_writes_its_turns_for_junit_and_fails_what_was_never_tried(run, tmp
         code, _, err = done
         assert code == 1
         assert "response_ms: response_ms has no values: the caller said nothing" in err
+        assert "\nTurns of a call of 0.4" in err, "who spoke when, below what is wrong"
         suite = ElementTree.parse(junit).getroot().find("testsuite")
         names = {case.get("name"): case.find("failure") is None for case in suite.iter("testcase")}
         assert names == {
@@ -595,8 +596,12 @@ def test_call_without_a_server_ends_with_3(run):
         (["--press", "x"], "press"),
         (["--seconds", "-1"], "seconds"),
         (["--script", "missing.toml"], "missing.toml: cannot be read: No such file"),
-        (["--script", __file__, "--press", "1"], "make say= and press= steps of it"),
-        (["--seed", "1"], "there is no script whose chances it decides"),
+        (["--script", __file__, "--press", "1"], "--say or --press is given too"),
+        (["--seed", "1"], "there is no --script"),
+        (["--max-response", "0.8"], "'0.8' is no limit: give milliseconds, such as 800"),
+        (["--max-response", "nan"], "'nan' is no limit"),
+        (["--max-barge-in", "-5"], "'-5' is no limit"),
+        (["--max-barge-in", "soon"], "'soon' is no limit"),
         (["--say", "missing.wav"], "missing.wav: there is no such file"),
         (["--save", "call.mp3"], "ends in .wav, .jsonl or .json"),
         (["--save", "missing/call.wav"], "missing is not a folder"),
@@ -700,7 +705,7 @@ def test_tutorial_writes_the_folder_and_prints_how_jupyterlab_is_started(run, tm
     code, out, err = run("tutorial", folder, "--no-open", "--port", "9000")
     assert (code, err) == (0, "")
     assert (folder / "notebooks" / "tutorial.ipynb").is_file()
-    assert out.startswith(f"wrote 15 files into {folder}\n")
+    assert out.startswith(f"wrote 21 files into {folder}\n")
     *_, begin, command = out.splitlines()
     assert begin.startswith(f"Begin with {folder / 'notebooks' / 'tutorial.ipynb'}")
     assert "-m jupyterlab" in command

@@ -302,7 +302,7 @@ def run_project(tmp_path):
 def test_the_tests_of_the_pytest_project_pass(run_project):
     done = run_project()
     assert done.returncode == 0, done.stdout
-    assert "5 passed" in done.stdout
+    assert "6 passed" in done.stdout
 
 
 @pytest.mark.realtime
@@ -312,6 +312,21 @@ def test_the_tests_of_the_pytest_project_fail_with_a_report_when_the_bot_is_sile
     assert "FAILED tests/test_bot.py::test_a_caller_hears_the_beep" in done.stdout
     assert "Captured report of a simulated call" in done.stdout
     assert "the caller heard nothing" in done.stdout.lower()
+
+
+@pytest.mark.realtime
+def test_the_tests_of_the_pytest_project_fail_with_the_turns_when_the_bot_does_not_stop(
+    run_project,
+):
+    options = ("-k", "interrupted", "--twistream-plots", "plots")
+    done = run_project(
+        *options,
+        old="        if trigger.push(samples):\n            stream.clear()",
+        new="        if trigger.push(samples):",
+    )
+    assert done.returncode == 1
+    assert re.search(r"barge_in_ms 1: \d+ ms, and the limit is 1000 ms", done.stdout), done.stdout
+    assert re.search(r"plot: plots.test_bot\.py.*\.png$", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.realtime

@@ -149,6 +149,22 @@ async def test_the_first_test_of_the_page_passes_for_a_server_that_speaks(folder
         names["test_the_greeting_is_heard"](lambda url, press: report)
 
 
+@pytest.mark.realtime
+def test_a_conversation_is_tested_as_printed(folder: Path) -> None:
+    bot: dict[str, Any] = {}
+    exec((ROOT / "examples" / "pytest_project" / "bot.py").read_text(encoding="utf-8"), bot)
+    server = kit.start(kit.StreamServer(bot["answer"]))
+    names: dict[str, Any] = {}
+    # A busy machine may take longer than the limits of the page.
+    printed = python_block("how-to/test-in-ci.md", "turns.check(")
+    limits = "response_ms=800, barge_in_ms=300"
+    assert limits in printed
+    exec(printed.replace(limits, "response_ms=5000, barge_in_ms=3000"), names)
+    names["test_it_answers_soon_and_can_be_interrupted"](
+        lambda url, script: kit.simulate_call(server.url, script=script).result(60)
+    )
+
+
 @pytest.fixture
 def question() -> ModuleType:
     module = ModuleType("question")

@@ -12,8 +12,12 @@ import pytest
 from support.chromium import find_chromium
 from support.notebooks import DELIBERATE, FOLDER, NOTEBOOKS, load_run_and_clean, read
 
-LONGEST_CELL = {"why_nothing_is_heard": 14, "test_your_own_server": 22}
-"""These two show whole programs of other people's, which are read as one."""
+LONGEST_CELL = {
+    "why_nothing_is_heard": 14,
+    "test_your_own_server": 22,
+    "measure_a_conversation": 24,
+}
+"""These show whole programs of other people's, which are read as one."""
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +66,15 @@ def test_the_clean_form_drops_a_player_alone(run_and_clean: Any) -> None:
 def test_the_clean_form_drops_an_output_that_was_never_filled(run_and_clean: Any) -> None:
     assert kept(run_and_clean, text_plain="") == []
     assert kept(run_and_clean, text_html=PLAYER, text_plain="") == []
+
+
+def test_the_clean_form_drops_ports_also_from_what_is_printed(run_and_clean: Any) -> None:
+    from nbformat import v4
+
+    printed = v4.new_output("stream", name="stdout", text="ws://127.0.0.1:46359 was called\n")
+    notebook = v4.new_notebook(cells=[v4.new_code_cell("1", outputs=[printed])])
+    (output,) = run_and_clean.cleaned(notebook).cells[0].outputs
+    assert output.text == "ws://127.0.0.1:40000 was called\n"
 
 
 def test_the_first_sound_of_a_call_comes_in_the_sixth_code_cell_of_the_tutorial() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import math
 import os
 import shlex
 import sys
@@ -37,7 +38,8 @@ exit codes:
   0    fine
   1    something is objected to: a file that is not ready for a call or cannot be
        read as sound, a message that Twilio would refuse, a call in which anything
-       went wrong, an error that the doctor finds, a JupyterLab that fails
+       went wrong or took longer than its limit, an error that the doctor finds, a
+       JupyterLab that fails
   2    usage: a wrong option, a file that is not there, an unknown code
   3    no connection to the server
   130  interrupted with Ctrl-C
@@ -256,6 +258,16 @@ def _parse_port(text: str) -> int:
     return int(text)
 
 
+def _parse_limit(text: str) -> float:
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = math.nan
+    if not 1 <= limit < math.inf:  # 0.8 is meant in seconds
+        raise argparse.ArgumentTypeError(f"{text!r} is no limit: give milliseconds, such as 800")
+    return limit
+
+
 def _add_call_options(call: argparse.ArgumentParser) -> None:
     call.add_argument("url", metavar="URL", help="wss://…, or ws:// on this machine")
     call.add_argument(
@@ -309,7 +321,7 @@ def _add_call_options(call: argparse.ArgumentParser) -> None:
         ("--max-response", "an answer comes later after the end of the caller's speech"),
         ("--max-barge-in", "the server goes on for longer when it is interrupted"),
     ):
-        call.add_argument(option, type=float, metavar="MS", help=f"fail if {what}")
+        call.add_argument(option, type=_parse_limit, metavar="MS", help=f"fail if {what}")
     call.add_argument(
         "--force", action="store_true", help="let --save and --junit replace existing files"
     )
@@ -485,6 +497,12 @@ def _call(arguments: argparse.Namespace) -> int:
         list_files(arguments.save, overwrite=arguments.force)
     if arguments.junit:
         check_junit(arguments.junit, overwrite=arguments.force)
+    if arguments.script and (arguments.say or arguments.press):
+        problem = "--script says all that the caller does, and --say or --press is given too"
+        raise SettingsError(problem, fix="Make them steps of the script")
+    if arguments.seed is not None and not arguments.script:
+        problem = "--seed decides what a script leaves to chance, and there is no --script"
+        raise SettingsError(problem, fix="Add one, or leave --seed out")
     limits = _read_limits(arguments)
     options: dict[str, Any] = {"parameters": _parse_parameters(arguments.param)}
     if arguments.auth_token_from:
@@ -514,7 +532,7 @@ def _finish_call(
     report: CallReport, arguments: argparse.Namespace, limits: dict[str, float]
 ) -> int:
     """Print and save the report of a call; return the exit code."""
-    from twistream_kit.simulator.report import save_junit, save_report
+    from twistream_kit.simulator.report import SIMULATOR_WAS_LATE, save_junit, save_report
 
     _print(json.dumps(report.to_dict(), indent=2) if arguments.json else report)
     if arguments.save:
@@ -527,6 +545,10 @@ def _finish_call(
     failed = {case: failure for case, failure in cases.items() if failure}
     for case, failure in failed.items():
         _print(f"{case}: {failure}", file=sys.stderr)
+    if failed:
+        _print(report.turns, file=sys.stderr)
+        if not report.believable:
+            _print(f"{SIMULATOR_WAS_LATE}.", file=sys.stderr)
     return FINE if report.ok and not failed else OBJECTIONS
 
 

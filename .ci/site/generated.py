@@ -185,7 +185,7 @@ def write_examples() -> Iterator[tuple[str, str]]:
 
 ORDER = (
     "tutorial", "how_sound_becomes_a_call", "hear_the_caller", "why_nothing_is_heard",
-    "test_your_own_server", "a_real_call",
+    "test_your_own_server", "measure_a_conversation", "a_real_call",
 )  # fmt: skip
 
 

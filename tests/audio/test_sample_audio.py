@@ -30,6 +30,9 @@ def test_question_is_the_greeting_as_a_call_takes_it():
         ("reply.wav", "PCM", 16),
         ("tone_440.wav", "PCMU", 8),
         ("dtmf_123.wav", "PCMU", 8),
+        ("bot_time.wav", "PCMU", 8),
+        ("caller_time.wav", "PCMU", 8),
+        ("caller_thanks.wav", "PCMU", 8),
     ],
 )
 def test_others_are_short_and_can_be_heard(name, encoding, bits):

@@ -19,7 +19,7 @@ twilio = kit.start(kit.SimulatedTwilio())
 server = kit.start(kit.StreamServer(auth_token=twilio.auth_token))
 phone = twilio.phone("+15550100001", answer="manual")
 people = {"to": phone.number, "from_": twilio.numbers[0]}
-tone = kit.Clip(kit.Clip.tone(440, 90, level_db=-20).payload, name="tone")"""
+tone = kit.Clip(kit.Clip.tone(440, 300, level_db=-20).payload, name="tone")"""
 PHONE = "widget = PhoneWidget(phone, server=server)\nwidget"
 RING = """\
 phone.state == "idle" or phone.hang_up()

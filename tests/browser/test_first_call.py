@@ -71,6 +71,7 @@ async def assert_the_greeting_comes_out(reader):
     controls = reader.page.locator(".twistream-controls")
     await expect(controls).to_contain_text(re.compile(r"4\.2 of 4\.2 s"))
     handset = Handset(reader)
+    await handset.wait_for_silence()
     heard, rate, _ = await handset.heard()
     share = share_heard(load_expected(ROOT / "sample_audio" / "greeting.wav"), heard, rate)
     # Where a busy machine was late, the page says so; another sound would not come to a tenth.

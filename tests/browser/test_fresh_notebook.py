@@ -37,7 +37,7 @@ async def test_a_wav_report_shows_a_table_that_a_screen_reader_can_read(lab, ope
     await notebook.run_all()
     cell = await notebook.cell("inspect_wav")
     heads = ["offset", "bytes (hex)", "field", "value", "meaning"]
-    assert await cell.locator("th[scope=col]").all_inner_texts() == heads
+    await expect(cell.locator("th[scope=col]")).to_have_text(heads)
     await expect(cell.locator("caption")).to_contain_text("58 bytes of header")
     await expect(cell.locator(".jp-OutputArea")).to_contain_text("first 58 bytes are left out")
     assert await cell.locator("tbody tr").count() >= 10

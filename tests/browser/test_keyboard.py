@@ -51,18 +51,12 @@ class Reader:
         """Press Shift+Enter, and see that it runs the cell that is next."""
         self.ran.append(name)
         await self.page.keyboard.press("Shift+Enter")
-        await self.notebook.wait_until_idle()
-        await self.sees(f"ran == {self.ran}")
+        await self.has_run()
 
-    async def sees(self, code):
-        """Wait until this is so in the kernel."""
-        wait = (
-            "import time; limit = time.monotonic() + 20\n"
-            f"while not ({code}) and time.monotonic() < limit: time.sleep(0.02)\n"
-            f"print({code}, globals().get('ran'))"
-        )
-        answer = await self.notebook.ask(wait)
-        assert answer.startswith("True"), f"{code}: {answer}"
+    async def has_run(self):
+        """Wait until all cells have run that should, and no other; and until the kernel is idle."""
+        await self.notebook.until(f"globals().get('ran') == {self.ran}")
+        await self.notebook.wait_until_idle()
 
     async def keeps_all_cells(self):
         # One more than were written: JupyterLab adds one when the last was run.
@@ -93,10 +87,10 @@ async def test_shift_enter_runs_the_next_cell_after_each_click_on_a_widget(reade
     await reader.run_next("stream")
     await reader.run_next("controls")
     await reader.panel.get_by_role("button", name="Send").click()
-    await reader.sees("stream.newest is not None")
+    await reader.notebook.until("stream.newest is not None")
     await reader.run_next("one")
     await reader.phone.button("Clear").click()
-    await reader.sees("stream.newest.done()")
+    await reader.notebook.until("stream.newest.done()")
     await reader.run_next("two")
     volume = reader.phone.root.get_by_role("slider", name="Volume")
     await volume.click()
@@ -161,8 +155,7 @@ async def test_a_chord_that_runs_a_cell_runs_it_and_leaves_sound_as_it_is(reader
     await sound.focus()
     reader.ran.append("show")  # the telephone is in the cell that has the focus
     await reader.page.keyboard.press(chord)
-    await reader.notebook.wait_until_idle()
-    await reader.sees(f"ran == {reader.ran}")
+    await reader.has_run()
     # The cell has made a new one: the sound of the old one stayed on, or this would be off.
     await expect(sound).to_have_attribute("aria-pressed", "true")
     if chord == "Alt+Enter":  # adds a cell below, as everywhere

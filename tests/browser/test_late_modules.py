@@ -45,7 +45,7 @@ async def test_a_widget_hears_its_kernel_though_its_module_came_late(lab, open_n
         page = notebook.page
         phone = page.locator(".twistream-phone")
         await expect(phone.locator(".tp-state")).to_contain_text("Waiting for a call")
-        assert await page.evaluate("() => window.late") >= 6
+        await page.wait_for_function("() => window.late >= 6")
         await notebook.run_cell(CALL)
         await expect(phone.get_by_role("button", name="Answer")).to_be_enabled()
         await phone.get_by_role("button", name="Answer").click()

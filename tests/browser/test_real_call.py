@@ -87,7 +87,7 @@ async def test_the_form_for_what_is_missing_is_in_the_page_and_accessible(real_c
 async def test_the_preflight_shows_ten_checks_and_each_is_passed(real_call):
     cell = await real_call.cell(CHECKS)
     table = cell.get_by_role("table", name="Before the call")
-    assert tuple(await table.locator("tbody th[scope=row]").all_inner_texts()) == NAMES
+    await expect(table.locator("tbody th[scope=row]")).to_have_text(list(NAMES))
     await expect(table.get_by_text("✓")).to_have_count(len(NAMES))
     assert await table.get_by_text(re.compile("[✗–]")).count() == 0
     await expect(cell.locator(".jp-OutputArea")).to_contain_text("10 of 10 passed")

@@ -80,7 +80,7 @@ async def test_what_is_typed_and_not_used_is_not_saved_with_the_notebook(noteboo
     field = (await notebook.cell(PASSWORD)).locator("input")
     await field.fill(LEFT)  # at once: echoes of single letters overtake the next ones
     await field.blur()
-    assert await notebook.ask("print(left.value)") == LEFT
+    await notebook.until(f"left.value == {LEFT!r}")
     saved = await save(notebook)
     assert LEFT in saved, "the state of widgets was not saved, so this proves nothing"
     assert HEX not in saved

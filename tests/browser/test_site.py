@@ -151,6 +151,7 @@ async def test_search_finds_public_names_and_notebooks(open_site):
         ("notebooks/hear_the_caller", 3),
         ("notebooks/how_sound_becomes_a_call", 2),
         ("notebooks/why_nothing_is_heard", 8),
+        ("notebooks/measure_a_conversation", 5),
     ],
 )
 async def test_the_sounds_of_a_page_can_be_heard(open_site, name, least):

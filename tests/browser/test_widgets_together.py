@@ -30,7 +30,8 @@ LOG = "log = kit.StreamLog(stream)\nlog"
 
 WIDGETS = (".twistream-phone", ".twistream-controls", ".twistream-scope", ".twistream-log")
 LEVEL = 10 ** (-20 / 20) / np.sqrt(2)
-RUNNING = "() => window.loudspeaker.contexts.filter(c => c.state !== 'closed').length"
+ONE_RUNS = """() => window.loudspeaker.contexts
+    .filter(each => each.state !== 'closed').length === 1"""
 ALL_CLOSED = "() => window.loudspeaker.contexts.every(c => c.state === 'closed')"
 
 
@@ -95,14 +96,14 @@ async def test_run_again_and_loaded_again_there_is_one_voice_and_no_complaint(sh
     await shown.shows_each_once()
     await shown.turn_sound_on()
     assert await shown.level_heard() == pytest.approx(LEVEL, rel=0.15)
-    assert await shown.page.evaluate(RUNNING) == 1
+    await shown.page.wait_for_function(ONE_RUNS)
     await shown.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     await shown.page.reload()
     await shown.shows_each_once()
     await expect(shown.page.locator(".twistream-log-list > li").first).to_contain_text("start")
     await shown.turn_sound_on()
     assert await shown.level_heard() == pytest.approx(LEVEL, rel=0.15)
-    assert await shown.page.evaluate(RUNNING) == 1
+    await shown.page.wait_for_function(ONE_RUNS)
 
 
 async def test_closed_widgets_leave_the_page_and_the_call_goes_on(shown):

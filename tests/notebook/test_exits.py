@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from support.waiting import LIMIT_SECONDS
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import ServerStopped
 from twistream_kit.live.calls.call import call_when_over
@@ -20,7 +21,7 @@ from twistream_kit.notebook.runtime.activity_log import PUMP
 from twistream_kit.pending import HomeLoop, Pending
 from twistream_kit.simulator.simulate_call import simulate_call
 
-LIMIT = 8.0
+LIMIT = LIMIT_SECONDS
 
 
 class Alarm(BaseException):

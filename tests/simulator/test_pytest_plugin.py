@@ -298,3 +298,121 @@ def test_its_fixtures_and_its_marker_explain_themselves(run):
     assert "twistream_twilio" in fixtures
     assert "Call a Media Streams server" in fixtures
     assert "twilio(**options)" in run("", "--markers")
+
+
+# A server that answers with a tone when the caller has been silent for 100 ms.
+TALKER = """
+import numpy as np
+import pytest
+import twistream_kit as kit
+
+SCRIPT = [kit.caller.say(kit.Clip.tone(440, 0.2)), kit.caller.listen(pause=0.3)]
+SCRIPT += [kit.caller.hang_up()]
+
+async def answer(stream):
+    n_silent, is_asked = 0, False
+    async for samples in stream.audio():
+        is_loud = np.abs(samples).max() > 1000
+        n_silent, is_asked = (0, True) if is_loud else (n_silent + 1, is_asked)
+        if is_asked and n_silent == 5:
+            stream.play(kit.Clip.tone(660, 0.3))
+
+@pytest.fixture
+def talker():
+    server = kit.start(kit.StreamServer(answer))
+    yield server.url
+    kit.stop(server)
+"""
+
+
+def find_plots(output):
+    """Return the paths of plots in the output of pytest."""
+    return [Path(found) for found in re.findall(r"^  plot: (.*\.png)$", output, re.MULTILINE)]
+
+
+def test_a_failed_assertion_about_turns_shows_all_of_them_and_a_plot(run, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in a notebook
+    output = run(
+        """
+        import pytest
+        from conftest import SCRIPT
+
+        def test_late(twistream_call, talker):
+            assert twistream_call(talker, script=SCRIPT).turns.response_ms.max < 50
+
+        def test_checked(twistream_call, talker):
+            report = twistream_call(talker, script=SCRIPT)
+            report.turns.check(response_ms=5000)
+            report.turns.check(response_ms=60, barge_in_ms=300)
+
+        def test_without_a_traceback(twistream_call, talker):
+            twistream_call(talker, script=SCRIPT)
+            pytest.fail("no", pytrace=False)
+
+        @pytest.mark.xfail
+        def test_expected(twistream_call, talker):
+            assert twistream_call(talker, script=SCRIPT).turns.response_ms.max < 50
+
+        def test_only_a_key(twistream_call, talker):
+            assert not twistream_call(talker, press="1", seconds=0.3, expect_silence=True).seconds
+        """,
+        *("--show-capture=no", "--color=no"),
+        conftest=TALKER,
+    )
+    assert "4 failed, 1 xfailed" in output, output
+    late, checked, untraced, key = output.split("\n____")[1:]
+    assert "- Turns of the call to ws://127.0.0.1:" in late
+    row = re.compile(r"^(?:E  )? +server .* answers after \d+ ms  finished$", re.MULTILINE)
+    assert row.search(late)
+    assert row.search(untraced)
+    assert len(row.findall(checked)) == 1, "not once more below a message that has it"
+    assert re.search(r"^E .*response_ms 1: \d+ ms, and the limit is 60 ms$", checked, re.MULTILINE)
+    assert "barge_in_ms: barge_in_ms has no values" in checked
+    assert "def check" not in checked, "no code of ours"
+    assert "Turns of" not in key
+    plots = find_plots(output)
+    names = ("late", "checked", "without_a_traceback")
+    assert [path.name for path in plots] == [f"test_it.py_test_{name}.png" for name in names]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in plots)
+
+
+def test_plots_go_to_the_folder_of_the_option_and_replace_no_file(run, tmp_path):
+    code = """
+    import sys
+    import pytest
+    from conftest import SCRIPT
+
+    @pytest.mark.parametrize("name", ["a b", "a_b"])
+    def test_late(twistream_call, talker, name, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert twistream_call(talker, script=SCRIPT).turns.response_ms.max < 50
+
+    def test_bare(twistream_call, talker, monkeypatch):
+        monkeypatch.setitem(sys.modules, "matplotlib", None)
+        assert twistream_call(talker, script=SCRIPT).turns.response_ms.max < 50
+    """
+    (tmp_path / "plots").mkdir()
+    mine = tmp_path / "plots" / "test_it.py_test_late_a_b.png"
+    mine.write_text("mine")
+    options = ("-p", "xdist.plugin", "-n", "2", "--twistream-plots", "plots")
+    output = run(code, *options, conftest=TALKER)
+    assert "3 failed" in output, output
+    assert "plot: none, for there is no matplotlib here: pip install matplotlib" in output
+    found = sorted(path.as_posix() for path in find_plots(output))
+    assert all((tmp_path / path).is_file() for path in found)
+    assert found == [f"plots/test_it.py_test_late_a_b-{number}.png" for number in (2, 3)]
+    assert mine.read_text() == "mine"
+
+
+def test_a_plot_that_cannot_be_saved_hides_no_failure(run, tmp_path):
+    code = """
+    from conftest import SCRIPT
+
+    def test_late(twistream_call, talker):
+        assert twistream_call(talker, script=SCRIPT).turns.response_ms.max < 50
+    """
+    (tmp_path / "plots").write_text("a file")
+    output = run(code, ini="twistream_plots = plots", conftest=TALKER)
+    assert "1 failed" in output, output
+    assert "INTERNALERROR" not in output
+    assert re.search(r"^  plot: none: FileExistsError: .*plots", output, re.MULTILINE)

@@ -134,11 +134,16 @@ class FrontEnd:
         return self._replies[request]["matches"]
 
     def has_ended(self, request):
-        """Whether a cell has been answered, and all its output is here."""
-        return request in self._replies and request in self._idle
+        """Whether all that the kernel says of a cell is here.
+
+        What the kernel does afterwards is said behind that, in the same channel; the answer to the
+        request comes in another one, and so perhaps later.
+        """
+        return request in self._idle
 
     def status_of(self, request):
         """Return ``ok``, ``error`` or ``aborted``."""
+        self.wait(lambda: request in self._replies, "answer to a request")
         return self._replies[request]["status"]
 
     # Widgets

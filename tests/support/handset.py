@@ -63,6 +63,10 @@ class Handset:
         """Wait until something is heard."""
         await self.page.wait_for_function(IT_SOUNDS)
 
+    async def wait_for_silence(self) -> None:
+        """Wait until nothing is heard any more: the page plays a little later than it is sent."""
+        await self.page.wait_for_function(IT_HAS_FALLEN_SILENT)
+
     async def pressed_at(self, name: str) -> float:
         """Return when a button was pressed, in seconds since the epoch."""
         return await self.notebook.pressed_at(name)
@@ -71,7 +75,7 @@ class Handset:
         """Click a button while sound plays, wait for the silence, and tell of it."""
         await button.click()
         clicked = await self.pressed_at(name)
-        await self.page.wait_for_function(IT_HAS_FALLEN_SILENT)
+        await self.wait_for_silence()
         samples, rate, begin = await self.heard()
         loud = np.flatnonzero(np.abs(samples) > 0.01)
         assert loud.size > rate // 20, "no sound was played"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from support.waiting import LIMIT_SECONDS, Patience
@@ -33,6 +34,14 @@ ALL_RAN = """before => {
     return models.every(ended) || models.some(stopped);
 }"""
 
+IS_DRAWN = """number => {
+    const { outputArea } = window.jupyterapp.shell.currentWidget.content.widgets[number];
+    const outputs = outputArea.node.querySelectorAll(':scope > .jp-OutputArea-child');
+    return outputs.length >= outputArea.model.length && [...outputs].every(
+        each => each.querySelector('.jp-OutputArea-output'));
+}"""
+"""JupyterLab draws the outputs of a cell by and by."""
+
 NUMBER_OF = """text => window.jupyterapp.shell.currentWidget.content.widgets.findIndex(
     ({ model }) => model.type === 'code' && model.sharedModel.getSource().includes(text))"""
 
@@ -54,9 +63,16 @@ ASK_THE_KERNEL = """async code => {
 
 KERNEL_IS_READY = """async () => {
     const context = window.jupyterapp.shell.currentWidget.sessionContext;
-    await context.ready;
-    await context.session.kernel.info;
+    const ask = () => context.session?.kernel?.requestKernelInfo().catch(() => {});
+    const again = setInterval(ask, 4000);
+    try {
+        await context.ready;
+        await context.session.kernel.info;
+    } finally {
+        clearInterval(again);
+    }
 }"""
+"""Now and then JupyterLab asks a starting kernel before it listens, and waits for ever."""
 
 RESTART = "() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()"
 
@@ -113,12 +129,14 @@ class NotebookPage:
         page: An empty page of the browser, or one that another notebook has left.
         address: Tells the address of a notebook from its path.
         pictures: The folder for screenshots.
+        known: Uncaught errors that the front end makes of itself.
     """
 
-    def __init__(self, page, address, pictures: Path) -> None:
+    def __init__(self, page, address, pictures: Path, known: Sequence[str] = ()) -> None:
         self.page = page
         self.complaints: list[str] = []
         self._address, self._pictures = address, pictures
+        self._known = {OF_A_LATE_MODULE, *known}
         self._listeners = {"console": self._hear, "pageerror": self._note}
         for event, listener in self._listeners.items():
             page.on(event, listener)
@@ -130,7 +148,7 @@ class NotebookPage:
             self.complaints.append(f"{message.text} ({message.location.get('url', '')})")
 
     def _note(self, error) -> None:
-        if str(error) != OF_A_LATE_MODULE:
+        if str(error) not in self._known:
             self.complaints.append(f"uncaught: {error}")
 
     async def open(self, path: str) -> None:
@@ -146,10 +164,7 @@ class NotebookPage:
         await self.page.evaluate(REMEMBER_CLICKS)
 
     async def _wait_for_kernel(self) -> None:
-        """Wait for the kernel's first answer; restart one that never gives it.
-
-        Now and then JupyterLab asks a starting kernel before it listens, and waits for ever.
-        """
+        """Wait for the kernel's first answer; restart one that never gives it."""
         try:
             async with asyncio.timeout(LIMIT_SECONDS):
                 await self.page.evaluate(KERNEL_IS_READY)
@@ -290,6 +305,7 @@ class NotebookPage:
             if not cell["outputs"]:
                 continue
             shown = await self.cell_at(number)
+            await self.page.wait_for_function(IS_DRAWN, arg=number)
             if picture:
                 await self.picture(f"{picture}-{number:02d}", shown)
             hidden = await shown.locator(".jp-OutputArea-output").evaluate_all(

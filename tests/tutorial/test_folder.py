@@ -27,11 +27,11 @@ def list_files(folder):
 
 def test_a_new_folder_gets_all_notebooks_and_sounds_byte_for_byte(tmp_path):
     filled = fill_folder(tmp_path / "a" / "new one")
-    assert len(NOTEBOOKS) == 6
+    assert len(NOTEBOOKS) == 7
     assert sorted(filled.written) == list_files(tmp_path / "a" / "new one") == EVERYTHING
     for name in EVERYTHING:
         assert (filled.folder / name).read_bytes() == (ROOT / name).read_bytes()
-    assert repr(filled) == f"wrote 15 files into {filled.folder}"
+    assert repr(filled) == f"wrote 21 files into {filled.folder}"
 
 
 def test_a_second_time_writes_nothing_and_says_so(tmp_path):
@@ -40,7 +40,7 @@ def test_a_second_time_writes_nothing_and_says_so(tmp_path):
     filled = fill_folder(tmp_path)
     assert (filled.written, filled.kept, filled.replaced) == ([], [], [])
     assert {name: (tmp_path / name).stat().st_mtime_ns for name in EVERYTHING} == before
-    assert repr(filled) == f"{tmp_path}: 15 files of this version there already"
+    assert repr(filled) == f"{tmp_path}: 21 files of this version there already"
 
 
 def test_a_changed_file_is_kept_and_named_with_what_to_do(tmp_path):
@@ -65,7 +65,7 @@ def test_force_replaces_changed_files_and_names_them(tmp_path):
     filled = fill_folder(tmp_path, force=True)
     assert filled.replaced == NOTEBOOKS
     assert (tmp_path / FIRST_NOTEBOOK).read_bytes() == (ROOT / FIRST_NOTEBOOK).read_bytes()
-    assert repr(filled) == f"replaced 6 files: {', '.join(NOTEBOOKS[:3])} and 3 more"
+    assert repr(filled) == f"replaced 7 files: {', '.join(NOTEBOOKS[:3])} and 4 more"
 
 
 def test_files_of_the_user_are_left_alone_even_by_force(tmp_path):

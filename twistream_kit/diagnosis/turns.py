@@ -484,6 +484,53 @@ class Turns:
         )
         return build_junit(name, cases, self.seconds, repr(self))
 
+    def check(
+        self,
+        *,
+        response_ms: float = math.inf,
+        barge_in_ms: float = math.inf,
+        overlap_ms: float = math.inf,
+        dead_air_ms: float = math.inf,
+    ) -> None:
+        """Raise an error with all turns in it, unless every time is within its limit.
+
+        An answer or an end that never came, a false barge-in and last words that were cut off fail
+        without a limit; a limit of response or barge-in fails if there was none to be measured.
+
+        Args:
+            response_ms: The limit of each response time, in milliseconds.
+            barge_in_ms: The limit of each barge-in time.
+            overlap_ms: The limit of the overlap in each turn of the server.
+            dead_air_ms: The limit of each silence that is dead air.
+
+        Raises:
+            AssertionError: If a time exceeds its limit, or there is one of these faults.
+            TypeError, ValueError: If a limit is no number.
+
+        Example:
+            >>> import twistream_kit as kit
+            >>> from twistream_kit.diagnosis.turns import find_turns
+            >>> question = kit.load_clip("sample_audio/question.wav")
+            >>> heard = kit.Clip.silence(5.5) + kit.load_clip("sample_audio/reply.wav")
+            >>> turns = find_turns(heard, question)
+            >>> turns.check(response_ms=2000)
+            >>> try:
+            ...     turns.check(response_ms=800)
+            ... except AssertionError as error:
+            ...     print(str(error).splitlines()[0])
+            response_ms 1: 1680 ms, and the limit is 800 ms
+        """
+        __tracebackhide__ = True  # of pytest, which shows the line of the test instead
+        cases = self.list_cases(
+            response_ms=response_ms,
+            barge_in_ms=barge_in_ms,
+            overlap_ms=overlap_ms,
+            dead_air_ms=dead_air_ms,
+        )
+        failed = [f"{case}: {failure}" for case, failure in cases.items() if failure]
+        if failed:
+            raise AssertionError("\n".join([*failed, repr(self)]))
+
     def list_cases(self, **limits: float) -> dict[str, str]:
         """Return the test cases that `to_junit` writes: what is wrong with each, or empty.
 

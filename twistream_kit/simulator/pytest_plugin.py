@@ -6,13 +6,17 @@ module, before a test requests one of the fixtures.
 
 from __future__ import annotations
 
+import io
+import itertools
+import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from twistream_kit.audio.clip import Clip
     from twistream_kit.pending import Pending
@@ -24,6 +28,21 @@ TIMEOUT = "twistream_call_timeout"
 GRACE_SECONDS = 30.0
 """How much longer than the call a test waits for its report, by default."""
 
+PLOTS = "twistream_plots"
+"""The setting with the folder for plots; the option is ``--twistream-plots``."""
+
+MOST_PLOTS = 3
+"""Of so many calls of a failed test, its last, the turns are drawn: each takes half a second."""
+
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
+"""Pytest colours the text of a failure where FORCE_COLOR is set, whatever --color says."""
+
+_CALLER = pytest.StashKey["SimulatedCaller"]()
+"""The caller of a test."""
+
+_FOLDER = pytest.StashKey[Path | None]()
+"""The folder for plots; None for a temporary one."""
+
 _OPTIONS = ("ring_seconds", "behaviour", "numbers", "account")
 
 _MARKER = (
@@ -34,13 +53,33 @@ _MARKER = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Register the setting."""
+    """Register the settings and the option."""
     parser.addini(TIMEOUT, "seconds to wait for the report of a simulated call", default="")
+    about = "folder for the plots of simulated calls whose tests fail; a temporary one if left out"
+    parser.addini(PLOTS, about, default="")
+    parser.getgroup("twistream").addoption("--twistream-plots", metavar="DIR", help=about)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker."""
+    """Register the marker, and find the folder before a test can change the current one."""
     config.addinivalue_line("markers", _MARKER)
+    given, setting = config.getoption("--twistream-plots"), config.getini(PLOTS)
+    if given is not None:
+        config.stash[_FOLDER] = config.invocation_params.dir / given
+    else:
+        config.stash[_FOLDER] = config.rootpath / setting if setting else None
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Write the turns of its conversations below the failure of a test, and draw them."""
+    report = yield
+    caller = item.stash.get(_CALLER, None)
+    if call.when == "call" and report.failed and caller is not None:
+        caller.show_turns(report)
+    return report
 
 
 @pytest.fixture
@@ -77,6 +116,8 @@ class SimulatedCaller:
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._request = request
+        self._reports: list[CallReport] = []
+        request.node.stash[_CALLER] = self
 
     def __call__(
         self,
@@ -118,6 +159,28 @@ class SimulatedCaller:
         )
         return pending
 
+    def show_turns(self, failure: pytest.TestReport) -> None:
+        """Add the turns of the calls, in which the caller spoke, to the failure of the test."""
+        talks = [each for each in self._reports if any(t.who == "caller" for t in each.turns)]
+        message = _COLOUR.sub("", str(failure.longrepr)) if talks else ""
+        said = {line.removeprefix("E").strip() for line in message.splitlines()}
+        for number, report in enumerate(talks, 1):
+            lines = str(report.turns).splitlines()
+            if {line.strip() for line in lines} <= said:  # as after turns.check(…)
+                lines = []
+            if number > len(talks) - MOST_PLOTS:
+                lines.append(f"  plot: {_draw_turns(self._request, report)}")
+            if not report.believable:
+                from twistream_kit.simulator.report import SIMULATOR_WAS_LATE
+
+                lines.append(f"  {SIMULATOR_WAS_LATE}.")
+            title, text = f"Turns of the call to {report.url}", "\n".join(lines)
+            add_section = getattr(failure.longrepr, "addsection", None)
+            if add_section is not None:  # shown whatever --show-capture says
+                add_section(title, text)
+            else:
+                failure.sections.append((title, text))
+
     def _begin(
         self, url: str, say: Clip | bytes | str | Path | None, options: dict[str, Any]
     ) -> Pending[CallReport]:
@@ -130,6 +193,7 @@ class SimulatedCaller:
         return simulate_call(url, say=words, **options)
 
     def _note(self, report: CallReport) -> None:
+        self._reports.append(report)
         # The heading becomes "Captured report of a simulated call".
         _show(self._request, "call", "report of a simulated", str(report))
 
@@ -178,6 +242,41 @@ def _check_options(request: pytest.FixtureRequest, options: dict[str, Any]) -> N
 def _show(request: pytest.FixtureRequest, when: str, title: str, text: str) -> None:
     """Add `text` to the report of the test, which is shown if it fails."""
     request.node.add_report_section(when, title, text)
+
+
+def _draw_turns(request: pytest.FixtureRequest, call: CallReport) -> str:
+    """Draw the turns of a call; return the path of the picture, or why there is none."""
+    picture = io.BytesIO()
+    try:
+        with warnings.catch_warnings():  # of matplotlib, which are not the test's
+            warnings.simplefilter("ignore")
+            from twistream_kit.notebook.plots.turns import plot_turns
+
+            plot_turns(call).savefig(picture, format="png")
+        path, here = _save_plot(request, picture.getvalue()), request.config.invocation_params.dir
+        return str(path.relative_to(here) if path.is_relative_to(here) else path)
+    except ModuleNotFoundError as error:
+        return f"none, for there is no {error.name} here: pip install {error.name}"
+    except Exception as error:  # noqa: BLE001 - it must not hide the failure of the test
+        return f"none: {type(error).__name__}: {error}"
+
+
+def _save_plot(request: pytest.FixtureRequest, picture: bytes) -> Path:
+    """Save a picture in a file of its own, which replaces none."""
+    folder = request.config.stash[_FOLDER]
+    name = re.sub(r"[^\w.-]+", "_", request.node.nodeid.split("/")[-1])[:100].strip("_")
+    if folder is None:  # nor the test's own temporary folder, which pytest may remove with it
+        folder = request.getfixturevalue("tmp_path_factory").mktemp("turns")
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        path = folder / f"{name}{f'-{number}' if number > 1 else ''}.png"
+        try:
+            with path.open("xb") as file:
+                file.write(picture)
+        except FileExistsError:
+            continue
+        return path
+    raise AssertionError
 
 
 def _refuse_on_a_loop() -> None:

@@ -4,6 +4,9 @@ import pytest
 from bot import BEEP, answer
 
 import twistream_kit as kit
+from twistream_kit import caller
+
+QUESTION = kit.Clip.tone(440, 0.6)
 
 
 @pytest.fixture
@@ -32,6 +35,19 @@ def test_the_hash_key_ends_the_stream(server, twistream_call):
     report = twistream_call(server.url, press="#", seconds=20)
     assert (report.ending, report.close_code) == ("server-closed", 1000)
     assert report.seconds < 10
+
+
+def test_a_question_is_answered_soon_and_an_answer_can_be_interrupted(server, twistream_call):
+    script = [
+        caller.listen(pause=0.3),  # to the beep
+        caller.say(QUESTION),
+        caller.interrupt(QUESTION, after=0.5),
+        caller.listen(pause=0.3),
+        caller.hang_up(),
+    ]
+    report = twistream_call(server.url, script=script)
+    assert report.ok, report
+    report.turns.check(response_ms=2000, barge_in_ms=1000)
 
 
 def test_the_bot_calls_somebody(server, twistream_twilio):

@@ -82,8 +82,10 @@ def cut_up(data, sizes):
         place += size
 
 
-async def read_queue(socket, taken):
+async def read_queue(connection, socket, taken):
     """Take what is complete in the queue, as the reading task does."""
+    if not len(connection.recv_messages.frames):  # most pieces of a message complete nothing
+        return
     reading = asyncio.ensure_future(socket.receive())
     for _ in range(5):
         await asyncio.sleep(0)
@@ -107,8 +109,8 @@ async def deliver(pieces, before, every):
             socket.deliver_to(taken.append)
         connection.receive_frames(piece)
         if number % every == 0:
-            await read_queue(socket, taken)
-    await read_queue(socket, taken)
+            await read_queue(connection, socket, taken)
+    await read_queue(connection, socket, taken)
     protocol = connection.protocol
     return taken, protocol.state, bytes(connection.transport.written)
 

@@ -14,11 +14,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.load import load_clip
+from twistream_kit.diagnosis.turns import find_turns
 from twistream_kit.notebook.plots import clip as plots_of_a_clip
 from twistream_kit.notebook.plots import style
 from twistream_kit.notebook.plots.clip import plot_waveform
 from twistream_kit.notebook.plots.examine import plot_spectrogram
 from twistream_kit.notebook.plots.themed import INVERTED, THEME_STYLE, render_palette_png
+from twistream_kit.notebook.plots.turns import plot_turns
+from twistream_kit.simulator.caller import CallerAct
 
 GREETING = "sample_audio/greeting.wav"
 
@@ -124,6 +128,17 @@ def test_the_palette_keeps_the_colours_of_the_parties():
     assert distance(plot_waveform(clip, track="inbound"), style.CALLER_COLOUR) < 0.03
     # The palette of a spectrogram is full of other colours.
     assert distance(plot_spectrogram(GREETING), "#000000") < 0.1
+
+
+def test_a_rare_colour_of_a_party_is_not_mixed_with_another():
+    welcome = load_clip("sample_audio/bot_welcome.wav")
+    heard = Clip(welcome.payload[: 160 * 98]) + Clip.silence(2.5) + welcome
+    turns = find_turns(heard, acts=[CallerAct("interrupt", 1.7, 2.7, Clip.tone(440, 1))])
+    picture = Image.open(io.BytesIO(render_palette_png(plot_turns(turns)))).convert("RGB")
+    pixels = {colour for _, colour in picture.getcolors(1 << 20)}
+    assert len(pixels) <= 40
+    for colour in (style.CLEAR_COLOUR, style.MARK_COLOUR, style.CALLER_COLOUR, style.YOUR_COLOUR):
+        assert tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5)) in pixels
 
 
 def test_a_picture_has_less_than_half_of_the_bytes_that_savefig_writes():

@@ -306,8 +306,8 @@ PROGRAM = """
         server = kit.start(kit.StreamServer(handler))
         phone = twilio.phone("+15550100001")
         kit.place_call(twilio.client, to=phone.number, from_=twilio.numbers[0],
-                       stream_url=server.stream_url).result(10)
-        stream = server.next_stream().result(10)
+                       stream_url=server.stream_url).result(30)
+        stream = server.next_stream().result(30)
         stream.play(kit.Clip.tone(440, 300))
         print(server.port, flush=True)
     main()
@@ -327,7 +327,7 @@ def test_a_program_that_ends_in_mid_call_ends_cleanly_and_frees_its_port():
 def test_stopping_everything_in_mid_call_gives_up_nothing(background_loop, make_call, said):
     up = make_call()
     playing = up.stream.play(b"\xff" * 8000 * 60)
-    playing.heard(0.1).result(5)
+    playing.heard(0.1).result(30)
     background_loop.stop()
     assert not [line for line in said() if "did not stop within" in line]
     assert playing.result(0).ending == "lost"

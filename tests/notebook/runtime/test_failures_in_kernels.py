@@ -28,7 +28,7 @@ def printed_by(kernel, request, word):
 def test_a_handlers_error_stands_once_below_the_cell_that_runs_with_the_users_line(kernel):
     kernel.run(HANDLERS)
     kernel.forget()
-    cell = kernel.begin("kit.simulate_call(server.url, seconds=0.3).result(10)")
+    cell = kernel.begin("kit.simulate_call(server.url, seconds=0.3).result(30)")
     kernel.result_of(cell)
     text = printed_by(kernel, cell, "it broke")
     first, place, line, blank, error = text.splitlines()
@@ -52,7 +52,7 @@ def test_a_plain_handlers_error_below_the_cell_that_ran_last_though_a_button_was
 second = kit.start(kit.StreamServer(plain), name="second")
 gate = kit.start(kit.StreamServer(), name="gate")
 call = kit.simulate_call(gate.url, seconds=30)
-stream = gate.next_stream().result(10)
+stream = gate.next_stream().result(30)
 def call_second(done):
     kit.simulate_call(second.url, seconds=0.3)
 stream.closed.add_done_callback(call_second)
@@ -80,12 +80,12 @@ stop = phone.follow(listener)
     kernel.forget()
     cell = kernel.begin("""
 call = kit.place_call(twilio.client, to=phone.number, from_=twilio.numbers[0],
-                      stream_url=server.stream_url).result(10)
-stream = server.next_stream(call).result(10)
+                      stream_url=server.stream_url).result(30)
+stream = server.next_stream(call).result(30)
 def callback(done):
     raise KeyError("of a callback")
 stream.play(kit.Clip.tone(440, 0.1)).add_done_callback(callback)
-print(stream.play(kit.Clip.tone(440, 0.1)).result(10).ending)
+print(stream.play(kit.Clip.tone(440, 0.1)).result(30).ending)
 stop()
 """)
     kernel.result_of(cell)
@@ -102,7 +102,7 @@ def test_of_many_equal_errors_one_is_printed_and_the_rest_counted(kernel):
     kernel.forget()
     cell = kernel.begin("""
 calls = [kit.simulate_call(server.url, seconds=0.3) for _ in range(5)]
-for each in calls: each.exception(10)
+for each in calls: each.exception(30)
 """)
     kernel.result_of(cell)
 

@@ -27,7 +27,7 @@ def loop():
     thread.start()
     yield loop
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(5)
+    thread.join(LIMIT_SECONDS)
     loop.close()
 
 
@@ -58,7 +58,7 @@ def test_result_inside_an_async_function_enters_the_loop_again(loop, on, home):
     async def handler():
         pending = home.make_pending()
         loop.call_later(0.02, fulfil, pending, "heard")
-        return pending.result(5)
+        return pending.result(LIMIT_SECONDS)
 
     assert on(handler()) == "heard"
 
@@ -68,7 +68,7 @@ def test_an_error_comes_out_of_a_nested_wait(loop, on, home):
         pending = home.make_pending()
         loop.call_later(0.02, fail, pending, KeyError("gone"))
         with pytest.raises(KeyError, match="gone"):
-            pending.result(5)
+            pending.result(LIMIT_SECONDS)
 
     on(handler())
 
@@ -96,7 +96,7 @@ def test_other_tasks_go_on_during_a_nested_wait(on, home):
     async def handler():
         pending = home.start(asyncio.sleep(0.05, "done"))
         task = asyncio.create_task(other())
-        assert pending.result(5) == "done"
+        assert pending.result(LIMIT_SECONDS) == "done"
         assert turns == [0, 1, 2, 3, 4]
         await task
 
@@ -106,7 +106,7 @@ def test_other_tasks_go_on_during_a_nested_wait(on, home):
 def test_the_waiting_task_is_the_current_one_before_and_after(on, home):
     async def handler():
         mine = asyncio.current_task()
-        home.start(asyncio.sleep(0.01)).result(5)
+        home.start(asyncio.sleep(0.01)).result(LIMIT_SECONDS)
         assert asyncio.current_task() is mine
         async with asyncio.timeout(LIMIT_SECONDS):
             await asyncio.sleep(0)
@@ -116,7 +116,7 @@ def test_the_waiting_task_is_the_current_one_before_and_after(on, home):
 
 def test_nested_waits_one_after_the_other_are_fine(on, home):
     async def handler():
-        return [home.start(asyncio.sleep(0, n)).result(5) for n in range(20)]
+        return [home.start(asyncio.sleep(0, n)).result(LIMIT_SECONDS) for n in range(20)]
 
     assert on(handler()) == list(range(20))
 
@@ -124,11 +124,11 @@ def test_nested_waits_one_after_the_other_are_fine(on, home):
 def test_a_second_nested_wait_at_the_same_time_is_refused_and_the_first_goes_on(on, home):
     async def second():
         with pytest.raises(WouldDeadlock) as caught:
-            home.start(asyncio.sleep(1)).result(5)
+            home.start(asyncio.sleep(1)).result(LIMIT_SECONDS)
         return str(caught.value)
 
     async def first():
-        return home.start(second()).result(5)
+        return home.start(second()).result(LIMIT_SECONDS)
 
     assert on(first()) == (
         "result() was called on the kit's loop while another such call waits there. Nested waits "
@@ -141,10 +141,10 @@ def test_what_is_done_already_can_be_asked_for_during_a_nested_wait(on, home):
     async def second():
         done = home.make_pending()
         fulfil(done, 7)
-        return done.result(5)
+        return done.result(LIMIT_SECONDS)
 
     async def first():
-        return home.start(second()).result(5)
+        return home.start(second()).result(LIMIT_SECONDS)
 
     assert on(first()) == 7
 
@@ -160,7 +160,7 @@ def test_await_works_as_on_any_loop(on, home):
 def test_result_blocks_plainly_on_every_other_thread(home):
     pending = home.start(asyncio.sleep(0.02, "done"))
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(lambda _: pending.result(5), range(8))) == ["done"] * 8
+        assert list(pool.map(lambda _: pending.result(LIMIT_SECONDS), range(8))) == ["done"] * 8
 
 
 def test_asyncio_and_other_loops_are_what_they_were(loop):
@@ -223,8 +223,8 @@ def test_a_call_shortens_the_switch_interval_and_puts_it_back(make_call, until):
     usual = sys.getswitchinterval()
     up = make_call()
     until(lambda: sys.getswitchinterval() < usual)
-    up.call.hang_up().result(5)
-    up.stream.closed.result(5)
+    up.call.hang_up().result(LIMIT_SECONDS)
+    up.stream.closed.result(LIMIT_SECONDS)
     until(lambda: sys.getswitchinterval() == pytest.approx(usual))
 
 
@@ -232,8 +232,8 @@ def test_an_async_handler_may_say_result_in_mid_call(make_call, tone, until):
     said = []
 
     async def handler(stream):
-        said.append(stream.play(tone.payload[:1600]).result(5))
-        said.append(stream.mark("after").result(5).ending)
+        said.append(stream.play(tone.payload[:1600]).result(LIMIT_SECONDS))
+        said.append(stream.mark("after").result(LIMIT_SECONDS).ending)
 
     make_call(handler)
     until(lambda: len(said) == 2)
@@ -245,7 +245,7 @@ def test_an_ordinary_handler_blocks_only_its_own_thread(make_call, tone, until):
     said = []
 
     def handler(stream):
-        said.append(stream.play(tone.payload[:1600]).result(5).ending)
+        said.append(stream.play(tone.payload[:1600]).result(LIMIT_SECONDS).ending)
         said.append(threading.current_thread().name)
 
     up = make_call(handler)
@@ -261,11 +261,11 @@ def test_the_loop_works_where_nest_asyncio_has_patched_every_loop_before():
         import twistream_kit as kit
         def handler_of(endings):
             async def handler(stream):
-                endings.append(stream.play(b"\\xff" * 800).result(5).ending)
+                endings.append(stream.play(b"\\xff" * 800).result(30).ending)
             return handler
         endings = []
         server = kit.start(kit.StreamServer(handler_of(endings)))
-        kit.simulate_call(server.url, seconds=0.5).result(10)
+        kit.simulate_call(server.url, seconds=0.5).result(30)
         print(endings)
     """
     done = subprocess.run(

@@ -41,7 +41,7 @@ finally:
 def run_all(kernel, *cells):
     """Send all cells at once; return what each printed, or what became of it."""
     requests = [kernel.begin(cell) for cell in cells]
-    kernel.wait(lambda: all(map(kernel.has_ended, requests)), "end of all cells", 10)
+    kernel.wait(lambda: all(map(kernel.has_ended, requests)), "end of all cells")
     return [kernel.result_of(request) for request in requests]
 
 
@@ -66,7 +66,7 @@ def test_the_hang_that_the_kit_avoids_is_real(fresh_kernel):
     kernel.run("import asyncio, nest_asyncio; nest_asyncio.apply()")
     nested = kernel.begin(NESTED)
     queued = kernel.begin("print('second')")
-    kernel.wait(lambda: kernel.has_ended(nested), "end of the nested cell", 10)
+    kernel.wait(lambda: kernel.has_ended(nested), "end of the nested cell")
     with pytest.raises(TimeoutError):
         kernel.wait(lambda: kernel.has_ended(queued), "end of the queued cell", 2)
 

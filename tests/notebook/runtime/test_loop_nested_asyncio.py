@@ -125,12 +125,12 @@ def test_the_kits_nested_wait_and_nested_cells_get_on_in_either_order(kit_first)
         import twistream_kit as kit
         endings = []
         async def handler(stream):
-            endings.append(stream.play(b"\\xff" * 800).result(5).ending)
+            endings.append(stream.play(b"\\xff" * 800).result(30).ending)
         {begin if kit_first else allow}
         {allow if kit_first else begin}
         async def outer():
             return asyncio.run(asyncio.sleep(0, "nested"))
-        kit.simulate_call(server.url, seconds=0.5).result(10)
+        kit.simulate_call(server.url, seconds=0.5).result(30)
         print(endings, asyncio.run(outer()))
     """
     assert run(program) == ["['heard'] nested"]

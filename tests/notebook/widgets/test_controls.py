@@ -86,7 +86,7 @@ def test_clear_silences_the_caller_and_shows_how_much_was_heard(controls, until)
     controls.send_button.click()
     until(lambda: controls.progress.value > 0.05)
     controls.clear_button.click()
-    outcome = controls.up.stream.newest.result(5)
+    outcome = controls.up.stream.newest.result(LIMIT_SECONDS)
     assert outcome.ending == "cleared"
     assert 0 < outcome.heard_ms < 3000
     until(lambda: controls.progress.bar_style == "warning")
@@ -107,9 +107,9 @@ def test_speak_over_clears_what_plays_and_sends_the_chosen_clip(controls, until)
     controls.speak_over_button.click()
     second = controls.up.stream.newest
     assert second is not first
-    outcome = first.result(5)
+    outcome = first.result(LIMIT_SECONDS)
     assert outcome.ending == "cleared"
-    assert second.heard(0.3).result(5) >= 0.3
+    assert second.heard(0.3).result(LIMIT_SECONDS) >= 0.3
     assert not second.done()
     lines = ("clear sent<", "tone was cleared after")
     until(lambda: all(line in controls.log_view.value for line in lines))
@@ -123,7 +123,7 @@ def test_speak_over_clears_what_plays_and_sends_the_chosen_clip(controls, until)
 def test_speak_over_can_be_pressed_where_nothing_plays_and_is_a_send(controls, until):
     assert "speak_over" not in disabled(controls)
     controls.speak_over_button.click()
-    assert controls.up.stream.newest.heard(0.1).result(5) >= 0.1
+    assert controls.up.stream.newest.heard(0.1).result(LIMIT_SECONDS) >= 0.1
     until(lambda: "<b>Playing</b>" in controls.state.value)
 
 
@@ -131,7 +131,7 @@ def test_a_clear_right_behind_a_send_is_possible(controls, until):
     controls.send_button.click()
     until(lambda: not controls.clear_button.disabled)
     controls.clear_button.click()
-    assert controls.up.stream.newest.result(5).ending == "cleared"
+    assert controls.up.stream.newest.result(LIMIT_SECONDS).ending == "cleared"
 
 
 def test_a_speech_shows_what_was_heard_of_what_was_written_so_far(controls, until):
@@ -191,7 +191,7 @@ def test_marks_are_numbered_and_come_back(controls, until):
 def test_hang_up_ends_the_call_and_disables_everything(controls, until):
     controls.hang_up_button.click()
     assert controls.hang_up_button.disabled
-    assert controls.up.stream.closed.result(5).reason in ("stop", "far end")
+    assert controls.up.stream.closed.result(LIMIT_SECONDS).reason in ("stop", "far end")
     until(lambda: "<b>Ended</b>" in controls.state.value)
     assert disabled(controls) == EVERY_BUTTON
     assert "hanging up" in controls.log_view.value
@@ -216,7 +216,7 @@ def test_controls_made_after_the_loss_of_the_address_show_it_too(make_call, tone
     up = make_call()
     up.server.lose_public_url("the tunnel ended")
     until(lambda: up.stream.disconnect_reason)
-    up.stream.close(now=True).result(5)
+    up.stream.close(now=True).result(LIMIT_SECONDS)
     controls = StreamControls(up.stream, clips=[tone])
     assert controls.state.value == (
         "<b>Ended</b>: your server closed the connection (1000)<br>"
@@ -227,16 +227,16 @@ def test_controls_made_after_the_loss_of_the_address_show_it_too(make_call, tone
 
 def test_the_status_of_the_call_shows_also_when_it_comes_long_after_the_end(controls, until):
     assert "The call" not in controls.state.value
-    controls.up.stream.close(now=True).result(5)
+    controls.up.stream.close(now=True).result(LIMIT_SECONDS)
     until(lambda: "<b>Ended</b>" in controls.state.value)
-    controls.up.call.hang_up().result(5)
+    controls.up.call.hang_up().result(LIMIT_SECONDS)
     until(lambda: "<br>The call: completed" in controls.state.value)
 
 
 def test_closed_controls_are_not_woken_by_the_end_of_the_call(controls):
     controls.close()
-    controls.up.call.hang_up().result(5)
-    assert controls.up.call.ended.result(5) == "completed"
+    controls.up.call.hang_up().result(LIMIT_SECONDS)
+    assert controls.up.call.ended.result(LIMIT_SECONDS) == "completed"
     assert controls._update not in PUMP._updates
 
 
@@ -244,7 +244,7 @@ def test_hanging_up_without_a_call_closes_the_stream(make_call, until):
     up = make_call()
     controls = StreamControls(up.stream)
     controls.hang_up_button.click()
-    assert up.stream.closed.result(5).reason == "closed"
+    assert up.stream.closed.result(LIMIT_SECONDS).reason == "closed"
     until(lambda: controls.state.value == "<b>Ended</b>: your server closed the connection (1000)")
 
 
@@ -274,7 +274,7 @@ def test_a_stream_that_is_closing_takes_no_more_audio_but_can_be_cleared(control
     until(lambda: "<b>Closing</b>" in controls.state.value)
     assert disabled(controls) == {"send", "speak_over", "mark"}
     controls.clear_button.click()
-    assert controls.up.stream.closed.result(5).reason == "closed"
+    assert controls.up.stream.closed.result(LIMIT_SECONDS).reason == "closed"
 
 
 def test_a_digit_pressed_by_the_caller_shows(controls, until):
@@ -297,7 +297,7 @@ def test_a_refused_hang_up_is_an_error_in_words_and_can_be_tried_again(
     until(lambda: not controls.hang_up_button.disabled)
     monkeypatch.undo()
     controls.hang_up_button.click()
-    controls.up.stream.closed.result(5)
+    controls.up.stream.closed.result(LIMIT_SECONDS)
 
 
 def test_a_handler_that_raises_shows_in_the_state_and_in_the_log(make_call, until):
@@ -338,7 +338,7 @@ def test_a_clip_without_a_name_can_be_sent(make_call, until):
     controls = StreamControls(up.stream, clips=[Clip.tone(440, 0.2), Clip.silence(0.2)])
     controls.clip.index = 1
     controls.send_button.click()
-    assert up.stream.newest.result(5).ending == "heard"
+    assert up.stream.newest.result(LIMIT_SECONDS).ending == "heard"
     until(lambda: "sent " in controls.log_view.value)
 
 
@@ -467,17 +467,17 @@ def test_closing_takes_the_widget_away_and_leaves_the_stream(controls):
     assert controls.comm is None
     assert controls.send_button.comm is controls.state.comm is None
     assert controls.up.stream.is_open
-    assert controls.up.stream.play(b"\xff" * 160).result(5).ending == "heard"
+    assert controls.up.stream.play(b"\xff" * 160).result(LIMIT_SECONDS).ending == "heard"
 
 
 def test_controls_on_a_stream_that_has_ended_show_how_it_ended(make_call, tone, until):
     up = make_call()
-    up.stream.close(now=True).result(5)
+    up.stream.close(now=True).result(LIMIT_SECONDS)
     controls = StreamControls(up.stream, clips=[tone], call=up.call)
     assert "<b>Ended</b>: your server closed the connection (1000)" in controls.state.value
     assert disabled(controls) == EVERY_BUTTON
     controls.send_button.click()
-    assert up.stream.newest.result(5).ending == "lost"
+    assert up.stream.newest.result(LIMIT_SECONDS).ending == "lost"
     controls.mark_button.click()
     controls.clear_button.click()
     until(lambda: "mark-1 was lost" in controls.log_view.value)
@@ -503,7 +503,7 @@ def test_two_calls_have_controls_of_their_own(controls, tone, until):
         to=phone.number, from_=up.twilio.numbers[0],
         twiml=f'<Response><Connect><Stream url="{up.server.url}"/></Connect></Response>',
     )  # fmt: skip
-    second = StreamControls(up.server.next_stream().result(5), clips=[tone])
+    second = StreamControls(up.server.next_stream().result(LIMIT_SECONDS), clips=[tone])
     second.send_button.click()
     until(lambda: second.progress.value > 0.03)
     assert controls.progress.value == 0
@@ -516,8 +516,8 @@ def test_buttons_may_be_pressed_from_any_thread(controls, until):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(5)
-    assert controls.up.stream.mark("last").result(5).ending == "heard"
+        thread.join(LIMIT_SECONDS)
+    assert controls.up.stream.mark("last").result(LIMIT_SECONDS).ending == "heard"
     until(lambda: re.search(r"mark 'last#\d+' came back", unescape(controls.log_view.value)))
 
 

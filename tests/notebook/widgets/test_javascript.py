@@ -366,6 +366,29 @@ def test_the_joined_text_computes_what_its_parts_say(node, join):
     assert run(node, code) == 42
 
 
+A_BUSY_PAGE = """
+const became = [];
+class WebSocket extends EventTarget {
+  close() { became.push("closed"); }
+}
+const socket = connectDirectly("ws://127.0.0.1/", () => became.push("failed"));
+socket.addEventListener("open", () => became.push("open"));
+const end = performance.now() + 200;
+while (performance.now() < end); // longer than the whole timeout
+// A page hears of its timers first, and then of its sockets.
+if (OPENS) setTimeout(() => socket.dispatchEvent(new Event("open")), 20);
+setTimeout(() => { console.log(JSON.stringify(became)); process.exit(); }, 400);
+"""
+
+
+@pytest.mark.parametrize(("opens", "became"), [("true", ["open"]), ("false", ["closed"])])
+def test_a_page_that_was_busy_hears_that_its_socket_is_open(node, opens, became):
+    transport = (STATIC / "transport.js").read_text(encoding="utf-8").replace("export ", "")
+    assert "const OPEN_MS = 1500;" in transport
+    transport = transport.replace("const OPEN_MS = 1500;", "const OPEN_MS = 150;")
+    assert run(node, f"{transport}const OPENS = {opens};{A_BUSY_PAGE}") == became
+
+
 WORKLET_ALONE = """
 const names = [];
 const scope = "class AudioWorkletProcessor { port = {}; }; const sampleRate = 48000;"

@@ -17,7 +17,7 @@ WORKBENCH = "workbench = kit.Workbench(server, phone, [tone])\nworkbench"
 
 DIAL = """
 call = kit.place_call(twilio.client, to=phone.number, from_=twilio.numbers[0],
-                      stream_url=server.stream_url).result(10)
+                      stream_url=server.stream_url).result(30)
 """
 
 FIND = """{"send": workbench.controls.send_button.model_id,
@@ -42,7 +42,7 @@ def test_a_call_that_begins_and_ends_while_a_cell_runs(kernel, tmp_path):
     waits = kernel.subshell is None  # ipykernel 6: all clicks are handled after the cell
     busy = kernel.begin_and_hold(DIAL, tmp_path / "release")
     kernel.wait(lambda: says("status", "In a call"), "call")
-    (scope,) = kernel.models[ids["scope"]]["children"]
+    (scope,) = kernel.wait(lambda: kernel.models[ids["scope"]]["children"], "scope")
     kernel.wait(lambda: "Waveform" in kernel.models[scope[10:]].get("summary", ""), "waveform")
     kernel.click(ids["send"])
     if waits:

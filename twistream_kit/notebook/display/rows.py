@@ -456,7 +456,11 @@ ROWS: dict[tuple[str, str], Columns] = {
     ),
     ("twistream_kit.diagnosis.turns", "TurnFigure"): Columns(
         "Times", ("figure", "value", "what was measured"),
-        lambda figure: (code(figure.name), figure.describe(), set_small(figure.definition)),
+        lambda figure: (
+            code(figure.name),
+            figure.describe().replace(" ms", "\N{NO-BREAK SPACE}ms"),
+            set_small(figure.definition),
+        ),
     ),
     ("twistream_kit.capture.summary", "Gap"): Columns(
         "A gap", ("at (s)", "length (s)"), lambda gap: (f"{gap.at:.2f}", f"{gap.seconds:.2f}")

@@ -129,6 +129,7 @@ def make_figure(title: str, *, height: float = HEIGHT) -> Figure:
         figsize=(WIDTH, height + 0.16 * (len(lines) - 1)), layout="constrained", dpi=110,
         facecolor="white",
     )  # fmt: skip
+    figure.kept_colours = (CALLER_COLOUR, YOUR_COLOUR, MARK_COLOUR, CLEAR_COLOUR)
     figure.suptitle(escape_math("\n".join(lines)), x=0.01, ha="left", fontsize=TITLE_SIZE)
     return figure
 

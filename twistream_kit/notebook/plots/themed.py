@@ -16,7 +16,9 @@ import io
 from base64 import b64encode
 from typing import Any, Final
 
+import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 INVERTED: Final = 0.933
 """How much the filter inverts: white becomes #111111, the ground of JupyterLab's dark theme."""
@@ -39,7 +41,13 @@ _COLOURS = 40
 
 
 class ThemedFigure(Figure):
-    """A `Figure` that a notebook shows in the theme of the page; otherwise it is like any other."""
+    """A `Figure` that a notebook shows in the theme of the page; otherwise it is like any other.
+
+    Attributes:
+        kept_colours: What is in the palette of its picture as it is, where it occurs.
+    """
+
+    kept_colours: tuple[str, ...] = ()
 
     def _ipython_display_(self) -> None:
         import IPython
@@ -63,6 +71,22 @@ def render_palette_png(figure: Figure) -> bytes:
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png")
     picture = Image.open(drawn).convert("RGB")
+    pixels = np.asarray(picture).astype(np.int32) @ (1 << 16, 1 << 8, 1)
+    found, places = np.unique(pixels, return_inverse=True)
+    # A rare colour, as of a short line, would become one between it and another.
+    wanted = figure.kept_colours if isinstance(figure, ThemedFigure) else ()
+    kept = [number for name in wanted if (number := int(name[1:], 16)) in found]
+    others = picture.quantize(_COLOURS - len(kept), dither=Image.Dither.NONE).getpalette() or []
+    palette = np.concatenate([_split(np.array(kept, int)), np.reshape(others, (-1, 3))])
+    distance = ((_split(found)[:, None] - palette) ** 2).sum(axis=-1)
+    indices = distance.argmin(axis=1)[places].reshape(pixels.shape)
+    indexed = Image.fromarray(indices.astype(np.uint8), "P")
+    indexed.putpalette(palette.astype(np.uint8).tobytes())
     small = io.BytesIO()
-    picture.quantize(_COLOURS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    indexed.save(small, "PNG", optimize=True)
     return small.getvalue()
+
+
+def _split(numbers: NDArray[np.int_]) -> NDArray[np.int_]:
+    """Return the red, green and blue of each colour."""
+    return np.stack([numbers >> 16, numbers >> 8 & 255, numbers & 255], axis=-1)
