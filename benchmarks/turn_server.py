@@ -8,10 +8,15 @@ truth with which `turn_truth.py` compares.  The parameters of a call say what it
     delays      the seconds from the caller's last audible frame to each answer
     stops       the seconds from the caller's first audible frame until the server stops
     timing      ``ahead`` (a whole clip at once, a clear stops it), ``paced`` (frame by frame) or
-                ``frames`` (as ``paced``, but every time is a number of frames that came)
+                ``frames`` (as ``paced``, but without a clock: every time is a number of frames
+                that came, and a frame is written for a frame that came, before the next is read)
 
 It recognises the caller's clips by their bytes, which a simulated line does not change: the first
 audible frame of the question or of the interruption, and from there it counts frames.
+
+It also measures how late it is itself: a task that sleeps for 5 ms sees how much longer that took,
+and each call is told of it for the time that it lasted.  By so much it may have read the caller's
+frames too late.
 
 python turn_server.py FOLDER    prints its port; lines of JSON follow, one for each call
 """
@@ -24,9 +29,11 @@ import math
 import sys
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Coroutine
+from collections import deque
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +43,7 @@ from websockets.exceptions import ConnectionClosed
 FRAME = 160
 SECONDS = 0.02
 AUDIBLE_DB = -50.0
+WATCHED_SECONDS = 0.005
 
 
 def _expand(code: int) -> int:
@@ -56,9 +64,45 @@ def is_audible(frame: bytes) -> bool:
     return power > 0 and 10 * math.log10(power) > AUDIBLE_DB
 
 
+@cache
 def split(clip: bytes) -> list[bytes]:
     """Return the frames of a clip, the last one filled with silence."""
     return [clip[at : at + FRAME].ljust(FRAME, b"\xff") for at in range(0, len(clip), FRAME)]
+
+
+Act = Callable[[], Coroutine[Any, Any, None]]
+
+
+@cache
+def read_clip(path: Path) -> bytes:
+    """Return the sound of a file, which is read once."""
+    return path.read_bytes()
+
+
+@cache
+def find_audible(clip: bytes) -> list[bool]:
+    """Return of each frame of a clean clip whether it is audible."""
+    return [is_audible(frame) for frame in split(clip)]
+
+
+class Lag:
+    """How late the loop of this process was, at each moment of the last minute."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, float]] = deque(maxlen=12_000)
+
+    async def watch(self) -> None:
+        """Measure until it is cancelled."""
+        while True:
+            due = time.monotonic() + WATCHED_SECONDS
+            await asyncio.sleep(WATCHED_SECONDS)
+            now = time.monotonic()
+            self._seen.append((now, now - due))
+
+    def describe(self, since: float) -> list[float]:
+        """Return the median, the 99th percentile and the worst since a time, in milliseconds."""
+        late = sorted(1000 * each for at, each in self._seen if at >= since) or [0.0]
+        return [round(late[int(share * (len(late) - 1))], 2) for share in (0.5, 0.99, 1.0)]
 
 
 class KnownClip:
@@ -70,7 +114,7 @@ class KnownClip:
 
     def __init__(self, clip: bytes) -> None:
         frames = split(clip)
-        audible = [number for number, frame in enumerate(frames) if is_audible(frame)]
+        audible = [number for number, loud in enumerate(find_audible(clip)) if loud]
         self._first = frames[audible[0]]
         self._length = audible[-1] - audible[0]
         self._left = -1
@@ -146,62 +190,67 @@ class Call:
         self._answers: list[Answer] = []
         self._noise: list[bytes] = []
         for clean, sent, noise in json.loads(parameters["answers"]):
-            audible = [is_audible(frame) for frame in split((folder / clean).read_bytes())]
-            self._answers.append(Answer(audible, split((folder / sent).read_bytes())))
-            self._noise = split((folder / noise).read_bytes()) if noise else self._noise
+            audible = find_audible(read_clip(folder / clean))
+            self._answers.append(Answer(audible, split(read_clip(folder / sent))))
+            self._noise = split(read_clip(folder / noise)) if noise else self._noise
         self._question, self._stop = (
-            KnownClip((folder / f"{name}.ulaw").read_bytes()) for name in ("question", "stop")
+            KnownClip(read_clip(folder / f"{name}.ulaw")) for name in ("question", "stop")
         )
-        self._frames = 0
-        self._came = asyncio.Condition()
+        self._began = time.monotonic()
+        self._n_frames = 0
+        self._due: list[tuple[int, Act]] = []
         self._speaking: Answer | None = None
         self._written_at = 0.0
         self._n_answers = self._n_stops = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        if self._timing != "ahead":
+        if self._timing == "paced":
             self._spawn(self._send_frames())
 
     async def take(self, frame: bytes) -> None:
         """React to the next frame of the caller."""
         now = time.monotonic()
-        async with self._came:
-            self._frames += 1
-            self._came.notify_all()
+        self._n_frames += 1
         question, stop = self._question.take(frame, now), self._stop.take(frame, now)
         if stop == "begins" and self._n_stops < len(self._stops):
-            self._spawn(self._stop_after(self._stops[self._n_stops], now))
+            self._plan(self._stops[self._n_stops], now, self._fall_silent)
             self._n_stops += 1
         if "ends" in (question, stop) and self._n_answers < len(self._answers):
-            self._spawn(self._answer_after(self._n_answers, now))
+            answer = self._answers[self._n_answers]
+            self._plan(self._delays[self._n_answers], now, partial(self._begin, answer))
             self._n_answers += 1
+        if self._timing == "frames":
+            for act in [act for number, act in self._due if number == self._n_frames]:
+                await act()
+            await self._send_frame(self._n_frames)
 
-    def close(self) -> dict[str, Any]:
+    def close(self, lag: Lag) -> dict[str, Any]:
         """End everything; return the log of the call."""
         for task in self._tasks:
             task.cancel()
         answers = [{"began": each.began, "ended": each.ended} for each in self._answers]
         heard = {"question": self._question.heard, "stop": self._stop.heard}
-        return {"trial": self._trial, "answers": answers, **heard}
+        late = lag.describe(self._began)
+        return {"trial": self._trial, "answers": answers, "late_ms": late, **heard}
 
-    async def _wait(self, seconds: float, since: float) -> None:
-        """Wait until a time after something, by the clock or by the frames that come."""
+    def _plan(self, seconds: float, since: float, act: Act) -> None:
+        """Do something after a time, by the clock or by the frames that come."""
         if self._timing == "frames":
-            last = self._frames + round(seconds / SECONDS)
-            async with self._came:
-                await self._came.wait_for(lambda: self._frames >= last)
+            self._due.append((self._n_frames + round(seconds / SECONDS), act))
         else:
-            await asyncio.sleep(max(0.0, since + seconds - time.monotonic()))
+            self._spawn(self._act_at(since + seconds, act))
 
-    async def _answer_after(self, number: int, since: float) -> None:
-        await self._wait(self._delays[number], since)
-        answer = self._speaking = self._answers[number]
+    async def _act_at(self, due: float, act: Act) -> None:
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        await act()
+
+    async def _begin(self, answer: Answer) -> None:
+        self._speaking = answer
         if self._timing == "ahead":
             self._written_at = time.monotonic()
             await self._send(b"".join(answer.sent))
             answer.note_all(self._written_at)
 
-    async def _stop_after(self, seconds: float, since: float) -> None:
-        await self._wait(seconds, since)
+    async def _fall_silent(self) -> None:
         answer, self._speaking = self._speaking, None
         if answer is not None and self._timing == "ahead":
             now = time.monotonic()
@@ -212,16 +261,16 @@ class Call:
         """Write a frame each 20 ms: noise, or an answer with the noise in it."""
         began, number = time.monotonic(), 0
         while True:
-            if self._timing == "frames":
-                await self._wait(SECONDS, began)
-            else:
-                await asyncio.sleep(max(0.0, began + number * SECONDS - time.monotonic()))
-            frame = self._speaking.take_frame(time.monotonic()) if self._speaking else None
-            if frame is None and self._noise:
-                frame = self._noise[number % len(self._noise)]
-            if frame is not None:
-                await self._send(frame)
+            await asyncio.sleep(max(0.0, began + number * SECONDS - time.monotonic()))
+            await self._send_frame(number)
             number += 1
+
+    async def _send_frame(self, number: int) -> None:
+        frame = self._speaking.take_frame(time.monotonic()) if self._speaking else None
+        if frame is None and self._noise:
+            frame = self._noise[number % len(self._noise)]
+        if frame is not None:
+            await self._send(frame)
 
     async def _send(self, payload: bytes) -> None:
         media = {"payload": b64encode(payload).decode()}
@@ -232,7 +281,7 @@ class Call:
         self._tasks.add(asyncio.create_task(work))
 
 
-async def handle(socket: ServerConnection, folder: Path) -> None:
+async def handle(socket: ServerConnection, folder: Path, lag: Lag) -> None:
     """Run one call; log it when it is over."""
     call: Call | None = None
     with suppress(ConnectionClosed):
@@ -243,7 +292,7 @@ async def handle(socket: ServerConnection, folder: Path) -> None:
             elif message["event"] == "media" and call is not None:
                 await call.take(b64decode(message["media"]["payload"]))
     if call is not None:
-        write_line(json.dumps(call.close()))
+        write_line(json.dumps(call.close(lag)))
 
 
 def write_line(line: str) -> None:
@@ -254,12 +303,14 @@ def write_line(line: str) -> None:
 
 async def main() -> None:
     """Serve until standard input is closed."""
-    folder = Path(sys.argv[1])
+    folder, lag = Path(sys.argv[1]), Lag()
+    watching = asyncio.create_task(lag.watch())
     async with serve(
-        lambda socket: handle(socket, folder), "127.0.0.1", 0, compression=None
+        lambda socket: handle(socket, folder, lag), "127.0.0.1", 0, compression=None
     ) as server:
         write_line(str(server.sockets[0].getsockname()[1]))
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    watching.cancel()
 
 
 if __name__ == "__main__":

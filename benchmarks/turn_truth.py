@@ -5,23 +5,35 @@ jitter.  The truth is when it wrote the first audible frame of its clean clip, a
 last one was heard; the caller's frames it recognises by their bytes.  All processes of a machine
 read the same monotonic clock.
 
+A call is invalid if the simulator or the server was late itself, each by its own measurement: the
+99th percentile of the lateness of its frames, or of its loop while the call lasted, exceeds
+`LATE_MS`.  Invalid calls are counted with the reason; the figures of all calls stand beside those
+of the valid ones.
+
 python benchmarks/run.py turns                       some calls under each condition, in minutes
-python benchmarks/turn_truth.py --clean 1000         so many on clean speech: false and missed turns
-python benchmarks/turn_truth.py --clean 100 --at-once 100    a hundred at once, own lateness beside
-python benchmarks/turn_truth.py --same               twice the same script: the same to the frame
+python benchmarks/turn_truth.py --clean 1000 --at-once 50     on clean speech, so many at a time
+python benchmarks/turn_truth.py --clean 100 --at-once 100     a hundred at once, in one process
+    --processes 4       the callers in so many processes
+    --log calls.jsonl   a line for each call; a call that is in the file is not made again
+python benchmarks/turn_truth.py --same --at-once 100   the same script twice: the same to the frame
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
+import multiprocessing
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,6 +55,9 @@ DELAYS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.8, 1.2, 2.0, 3.0)
 STOPS = (0.0, 0.06, 0.12, 0.2, 0.3, 0.5, 0.8)
 """From the caller's begin to the server's end."""
 
+CHUNK = 200
+"""About so many calls are made between two looks at the log of the server."""
+
 JITTER = 0.1
 """Up to so much is added to each."""
 
@@ -51,11 +66,14 @@ INTO_ANSWER = 0.8
 
 LEVELS = (-6, -12, -20, -30, -40)
 TIMINGS = ("ahead", "paced")
-RAMP_SECONDS = 0.05
-"""Between the begins of two calls."""
+RAMP_SECONDS = 0.02
+"""Between the begins of the first calls."""
 
 AT_ONCE = 12
-"""So many calls at once on two cores leave the simulator punctual."""
+"""So many calls at a time, if nothing else is said."""
+
+LATE_MS = 10.0
+"""Half a frame.  A call is invalid if simulator or server was later in one of 100 frames."""
 
 
 @dataclass(frozen=True)
@@ -83,61 +101,208 @@ class Condition:
 
 
 @dataclass
-class Errors:
-    """How far the turns of some calls were from the truth, in milliseconds."""
+class Trial:
+    """One call: how far its turns were from the truth, and how late everybody was.
 
+    Attributes:
+        number: Its number, which decides the delays.
+        responses: The errors of the response times, in milliseconds.
+        barge_ins: The errors of the barge-in times.
+        own_ms: The lateness of the simulator's frames: median, 99th percentile, worst.
+        server_ms: The same of the server's loop.
+        failure: Why there was no report, or empty.
+    """
+
+    number: int
     responses: list[float] = field(default_factory=list)
     barge_ins: list[float] = field(default_factory=list)
     no_response: int = 0
     no_barge_in: int = 0
     false_turns: int = 0
     missed_turns: int = 0
-    calls: int = 0
-    late_ms: list[float] = field(default_factory=list)
+    own_ms: list[float] = field(default_factory=list)
+    server_ms: list[float] = field(default_factory=list)
+    failure: str = ""
 
-    def add(self, report: kit.CallReport, log: dict[str, Any]) -> None:
-        """Compare the turns of a call with the log of the server."""
-        self.calls += 1
-        self.late_ms.append(report.lateness.p99_ms)
-        turns = report.turns
-        answers = [each for each in log["answers"] if each["began"] is not None]
-        ends = [log["question"][0][1], log["stop"][0][1]]
-        found = sum(turn.who == "server" for turn in turns)
-        self.false_turns += max(0, found - len(answers))
-        self.missed_turns += max(0, len(answers) - found)
-        measured = turns.response_ms.values
-        for place, answer in enumerate(answers):
-            true = 1000 * (answer["began"] - ends[place]) - 20
-            if place < len(measured) and np.isfinite(measured[place]):
-                self.responses.append(measured[place] - true)
-            else:
-                self.no_response += 1
-        if answers and answers[0]["ended"] is not None:
-            true = 1000 * (answers[0]["ended"] - log["stop"][0][0])
-            values = turns.barge_in_ms.values
-            if values and np.isfinite(values[0]):
-                self.barge_ins.append(values[0] - true)
-            elif true > 0:
-                self.no_barge_in += 1
+    @property
+    def why_invalid(self) -> str:
+        """The reason why it does not count, or empty."""
+        if self.failure:
+            return f"no report ({self.failure})"
+        late = [("the simulator", self.own_ms), ("the server", self.server_ms)]
+        names = [name for name, lateness in late if lateness[1] > LATE_MS]
+        return f"{' and '.join(names)} late by over {LATE_MS:g} ms" if names else ""
 
-    def list_figures(self, what: str, *, has_aim: bool) -> Iterator[Figure]:
-        """Yield what was found under a condition."""
-        for name, values, missing in (
-            ("response", self.responses, self.no_response),
-            ("barge-in", self.barge_ins, self.no_barge_in),
-        ):
-            sizes = [abs(value) for value in values] or [float("inf")]
-            middle, most = percentile(sizes, 0.5), percentile(sizes, 0.99)
-            signed = np.mean(values) if values else 0.0
-            text = f"{middle:.0f} / {most:.0f} ms (mean {signed:+.0f}), not found {missing}"
-            reached = middle <= 20 and most <= 40 if has_aim else None
-            aim = "≤ 20 / 40 ms" if has_aim else ""
-            yield Figure(f"{what}: error of {name}, {len(values)}", text, aim, reached)
-        text = f"false {self.false_turns}, missed {self.missed_turns}"
-        yield Figure(f"{what}: turns of {self.calls} calls", text)
-        late = percentile(self.late_ms, 0.5), max(self.late_ms)
-        text = f"p99 of a call {late[0]:.1f} ms, at most {late[1]:.1f} ms"
-        yield Figure(f"{what}: own lateness", text)
+
+@dataclass(frozen=True)
+class Measured:
+    """What a process of callers measured in one call, before it is compared with the truth."""
+
+    trial: str
+    found: int
+    responses: list[float]
+    barge_ins: list[float]
+    own_ms: list[float]
+    rows: str
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One call that is to be made; what a process of callers has to know.
+
+    Attributes:
+        trial: Its name in the log of the server.
+        number: Its number.
+        waits: The seconds that the caller waits before he interrupts, and at the end.
+        parameters: What the server is told.
+    """
+
+    trial: str
+    number: int
+    waits: tuple[float, float]
+    parameters: dict[str, str]
+
+
+def drive(url: str, folder: Path, plans: Sequence[Plan], at_once: int) -> list[Measured]:
+    """Make calls, so many at a time; the whole work of a process of callers."""
+    return asyncio.run(_drive(url, folder, plans, at_once))
+
+
+async def _drive(url: str, folder: Path, plans: Sequence[Plan], at_once: int) -> list[Measured]:
+    places = asyncio.Semaphore(at_once)
+    question, stop = (
+        kit.Clip((folder / f"{name}.ulaw").read_bytes()) for name in ("question", "stop")
+    )
+
+    async def call(number: int, plan: Plan) -> kit.CallReport | kit.TwistreamError:
+        script = [
+            caller.wait(0.5),
+            caller.say(question),
+            caller.wait(plan.waits[0]),
+            caller.say(stop),
+            caller.wait(plan.waits[1]),
+            caller.hang_up(),
+        ]
+        async with places:
+            if number < at_once:
+                await asyncio.sleep(number * RAMP_SECONDS)
+            try:
+                return await kit.simulate_call(url, script=script, parameters=plan.parameters)
+            except kit.TwistreamError as error:
+                return error
+
+    reports = await asyncio.gather(*(call(number, plan) for number, plan in enumerate(plans)))
+    # All have ended before the first is measured, which would make the others late.
+    return [_measure(plan, report) for plan, report in zip(plans, reports, strict=True)]
+
+
+def _measure(plan: Plan, report: kit.CallReport | kit.TwistreamError) -> Measured:
+    if isinstance(report, kit.TwistreamError):
+        return Measured(plan.trial, 0, [], [], [], "", type(report).__name__)
+    turns, late = report.turns, report.lateness
+    return Measured(
+        plan.trial,
+        sum(turn.who == "server" for turn in turns),
+        list(turns.response_ms.values),
+        list(turns.barge_in_ms.values),
+        [late.p50_ms, late.p99_ms, late.max_ms],
+        repr((turns.rows, [act.to_dict() for act in report.acts])),
+    )
+
+
+def compare(number: int, measured: Measured, log: dict[str, Any] | None) -> Trial:
+    """Compare the turns of a call with the log of the server; None if it has none."""
+    trial = Trial(number, own_ms=measured.own_ms, failure=measured.failure)
+    if log is None or trial.failure:
+        trial.failure = trial.failure or "the server has no log of it"
+        return trial
+    trial.server_ms = log["late_ms"]
+    answers = [each for each in log["answers"] if each["began"] is not None]
+    if len(log["question"]) != 1 or len(log["stop"]) != 1:
+        trial.failure = "the server did not hear all that was said"
+        return trial
+    ends = [log["question"][0][1], log["stop"][0][1]]
+    trial.false_turns = max(0, measured.found - len(answers))
+    trial.missed_turns = max(0, len(answers) - measured.found)
+    for place, answer in enumerate(answers):
+        true = 1000 * (answer["began"] - ends[place]) - 20
+        if place < len(measured.responses) and np.isfinite(measured.responses[place]):
+            trial.responses.append(measured.responses[place] - true)
+        else:
+            trial.no_response += 1
+    if answers and answers[0]["ended"] is not None:
+        true = 1000 * (answers[0]["ended"] - log["stop"][0][0])
+        if measured.barge_ins and np.isfinite(measured.barge_ins[0]):
+            trial.barge_ins.append(measured.barge_ins[0] - true)
+        elif true > 0:
+            trial.no_barge_in = 1
+    return trial
+
+
+def list_figures(what: str, trials: Sequence[Trial], *, has_aim: bool) -> Iterator[Figure]:
+    """Yield what was found under a condition: the valid calls, then all, then who was late."""
+    reasons = Counter(trial.why_invalid for trial in trials if trial.why_invalid)
+    valid = [trial for trial in trials if not trial.why_invalid]
+    heard = [trial for trial in trials if not trial.failure]
+    n_invalid = sum(reasons.values())
+    yield from _list_errors(what, valid, has_aim=has_aim)
+    if n_invalid:
+        yield from _list_errors(f"{what}, invalid calls too", heard, has_aim=False)
+    why = "; ".join(f"{count}: {reason}" for reason, count in reasons.most_common())
+    yield Figure(f"{what}: invalid calls of {len(trials)}", f"{n_invalid}{why and f' ({why})'}")
+    for name, values in (
+        ("own lateness", [trial.own_ms for trial in heard]),
+        ("lateness of the server", [trial.server_ms for trial in heard]),
+    ):
+        yield Figure(f"{what}: {name}, of a call", _describe_lateness(values))
+
+
+def _list_errors(what: str, trials: Sequence[Trial], *, has_aim: bool) -> Iterator[Figure]:
+    for name, values, missing in (
+        (
+            "response",
+            [value for trial in trials for value in trial.responses],
+            sum(trial.no_response for trial in trials),
+        ),
+        (
+            "barge-in",
+            [value for trial in trials for value in trial.barge_ins],
+            sum(trial.no_barge_in for trial in trials),
+        ),
+    ):
+        sizes = [abs(value) for value in values] or [float("inf")]
+        middle, most = percentile(sizes, 0.5), percentile(sizes, 0.99)
+        signed = np.mean(values) if values else 0.0
+        text = (
+            f"{middle:.1f} / {most:.1f} ms, at most {max(sizes):.0f} "
+            f"(mean {signed:+.1f}), not found {missing}"
+        )
+        reached = bool(values) and middle <= 20 and most <= 40 if has_aim else None
+        aim = "≤ 20 / 40 ms" if has_aim else ""
+        yield Figure(f"{what}: error of {name}, {len(values)}", text, aim, reached)
+    false, missed = (
+        sum(getattr(trial, name) for trial in trials) for name in ("false_turns", "missed_turns")
+    )
+    may_be = max(2, 2 * len(trials) // 1000)
+    aim = f"≤ {may_be} / {may_be}" if has_aim else ""
+    yield Figure(
+        f"{what}: turns of {len(trials)} calls",
+        f"false {false}, missed {missed}",
+        aim,
+        bool(trials) and max(false, missed) <= may_be if has_aim else None,
+    )
+
+
+def _describe_lateness(values: Sequence[Sequence[float]]) -> str:
+    if not values:
+        return "no call"
+    middle, most, worst = zip(*values, strict=True)
+    return (
+        f"median {percentile(list(middle), 0.5):.1f} ms, "
+        f"p99 {percentile(list(most), 0.5):.1f} ms (worst call {max(most):.1f}), "
+        f"at most {max(worst):.1f} ms"
+    )
 
 
 def measure(*, tiny: bool = False) -> list[Figure]:
@@ -154,9 +319,23 @@ def measure(*, tiny: bool = False) -> list[Figure]:
     with _server() as server:
         figures = []
         for condition in conditions:
-            errors = server.run(condition, calls, AT_ONCE, tiny=tiny)
-            figures += errors.list_figures(str(condition), has_aim=condition.has_aim)
-        return [*figures, server.compare_twice(tiny=tiny)]
+            trials = server.run(condition, range(calls), AT_ONCE, tiny=tiny)
+            figures += list_figures(str(condition), trials, has_aim=condition.has_aim)
+        return [*figures, *server.compare_twice(2 if tiny else 20, AT_ONCE, tiny=tiny)]
+
+
+class _Seen:
+    """A call to the server that counts frames, with the lateness of both sides."""
+
+    def __init__(self, measured: Measured, log: dict[str, Any]) -> None:
+        self.rows = measured.rows
+        self.own_ms = measured.own_ms
+        self.server_ms = log["late_ms"]
+
+    @property
+    def is_undisturbed(self) -> bool:
+        """Whether nobody was ever so late that an answer could have come a frame later."""
+        return self.own_ms[2] + self.server_ms[2] < LATE_MS
 
 
 class _Server:
@@ -168,49 +347,87 @@ class _Server:
         self._url = f"ws://127.0.0.1:{process.stdout.readline().strip()}/media"
         self._trials = 0
         self._logs: dict[str, dict[str, Any]] = {}
-        self._question, self._stop = (
-            kit.Clip((folder / f"{name}.ulaw").read_bytes()) for name in ("question", "stop")
+
+    def run(
+        self,
+        condition: Condition,
+        numbers: Iterable[int],
+        at_once: int,
+        *,
+        processes: int = 1,
+        tiny: bool = False,
+        on_trial: Callable[[Trial], None] = lambda _: None,
+    ) -> list[Trial]:
+        """Make calls under a condition; return how far their turns were off."""
+        plans = [self._plan(condition, number, tiny=tiny) for number in numbers]
+        trials = []
+        # Not all at the end, so that a run which is stopped has left something in its log.
+        size = max(at_once, CHUNK // at_once * at_once)
+        for first in range(0, len(plans), size):
+            chunk = plans[first : first + size]
+            measured = self._drive(chunk, at_once, processes)
+            for plan, each in zip(chunk, measured, strict=True):
+                log = None if each.failure else self._read_log(plan.trial)
+                trials.append(compare(plan.number, each, log))
+                on_trial(trials[-1])
+        return trials
+
+    def compare_twice(self, calls: int, at_once: int, *, tiny: bool = False) -> Iterator[Figure]:
+        """Make calls twice to the server that counts frames; count those that differ.
+
+        Then make one call so many times, all at once.
+        """
+        rounds = []
+        for numbers in (range(calls), range(calls), [0] * at_once):
+            plans = [
+                self._plan(Condition(), number, timing="frames", tiny=tiny) for number in numbers
+            ]
+            rounds.append(self._drive(plans, at_once, 1))
+        seen = [[_Seen(each, self._read_log(each.trial)) for each in one] for one in rounds]
+        pairs = list(zip(seen[0], seen[1], strict=True))
+        undisturbed = [pair for pair in pairs if pair[0].is_undisturbed and pair[1].is_undisturbed]
+        what = f"{calls} scripts twice, {at_once} at once, to a server that counts frames"
+        for shown, chosen in ((what, pairs), (f"{what}, nobody ever late", undisturbed)):
+            differ = sum(one.rows != other.rows for one, other in chosen)
+            aim, reached = (
+                ("0 differ", not differ) if chosen is undisturbed and chosen else ("", None)
+            )
+            yield Figure(shown, f"{differ} of {len(chosen)} differ", aim, reached)
+        what = f"one script {at_once} times at once, to a server that counts frames"
+        undisturbed_calls = [each for each in seen[2] if each.is_undisturbed]
+        for shown, those in (
+            (what, seen[2]),
+            (f"{what}, nobody ever late", undisturbed_calls),
+        ):
+            variants = Counter(each.rows for each in those)
+            sizes = ", ".join(str(count) for _, count in variants.most_common())
+            aim, reached = (
+                ("1", len(variants) == 1) if those is undisturbed_calls and those else ("", None)
+            )
+            yield Figure(shown, f"{len(variants)} variants ({sizes or 'no call'})", aim, reached)
+        what = "the same to the frame"
+        every = [each for one in seen for each in one]
+        yield Figure(
+            f"{what}: own lateness, of a call", _describe_lateness([e.own_ms for e in every])
         )
+        late = _describe_lateness([each.server_ms for each in every])
+        yield Figure(f"{what}: lateness of the server, of a call", late)
 
-    def run(self, condition: Condition, calls: int, at_once: int, *, tiny: bool = False) -> Errors:
-        """Make calls under a condition, so many at a time; return how far their turns were off."""
-        errors = Errors()
-        for first in range(0, calls, at_once):
-            numbers = range(first, min(first + at_once, calls))
-            started = []
-            for number in numbers:
-                started.append(self._start(condition, number, tiny=tiny))
-                time.sleep(RAMP_SECONDS)
-            # All have ended before the first is measured, which would make the others late.
-            reports = [(trial, pending.result(120)) for trial, pending in started]
-            for trial, report in reports:
-                errors.add(report, self._read_log(trial))
-        return errors
+    def _drive(self, plans: Sequence[Plan], at_once: int, processes: int) -> list[Measured]:
+        if processes == 1:
+            return drive(self._url, self._folder, plans, at_once)
+        shares = [plans[first::processes] for first in range(processes)]
+        spawning = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(processes, mp_context=spawning) as pool:
+            each = -(-at_once // processes)
+            done = [pool.submit(drive, self._url, self._folder, share, each) for share in shares]
+            found = {measured.trial: measured for one in done for measured in one.result()}
+        return [found[plan.trial] for plan in plans]
 
-    def compare_twice(self, *, tiny: bool = False) -> Figure:
-        """Make calls to the server that counts frames, each twice; count those that differ."""
-        calls, rounds = 2 if tiny else 24, []
-        for _ in range(2):
-            rows = []
-            for first in range(0, calls, AT_ONCE):
-                numbers = range(first, min(first + AT_ONCE, calls))
-                started = [
-                    self._start(Condition(), number, timing="frames", tiny=tiny)
-                    for number in numbers
-                ]
-                for trial, pending in started:
-                    rows.append(pending.result(120).turns.rows)
-                    self._read_log(trial)
-            rounds.append(rows)
-        differ = sum(one != other for one, other in zip(*rounds, strict=True))
-        what = f"the same script twice, {calls} times, to a server that counts frames"
-        return Figure(what, f"{differ} differ", "0 differ", differ == 0)
-
-    def _start(
+    def _plan(
         self, condition: Condition, number: int, *, timing: str = "", tiny: bool = False
-    ) -> tuple[str, kit.Pending[kit.CallReport]]:
+    ) -> Plan:
         self._trials += 1
-        trial = f"{self._trials}"
         random = np.random.default_rng([number, -condition.level, condition.noise or 0])
         delays = [DELAYS[(number + 4 * n) % len(DELAYS)] for n in range(2)]
         stop = STOPS[number % len(STOPS)]
@@ -221,21 +438,14 @@ class _Server:
         if not timing:
             timing = "paced" if condition.noise is not None else TIMINGS[number % 2]
         parameters = {
-            "trial": trial,
+            "trial": f"{self._trials}",
             "timing": timing,
             "delays": json.dumps(delays),
             "stops": json.dumps([stop]),
             "answers": json.dumps([self._make_answer(condition, number + n) for n in range(2)]),
         }
-        script = [
-            caller.wait(0.5),
-            caller.say(self._question),
-            caller.wait(delays[0] + INTO_ANSWER),
-            caller.say(self._stop),
-            caller.wait(delays[1] + (1.0 if tiny else 5.0)),
-            caller.hang_up(),
-        ]
-        return trial, kit.simulate_call(self._url, script=script, parameters=parameters)
+        waits = delays[0] + INTO_ANSWER, delays[1] + (1.0 if tiny else 5.0)
+        return Plan(parameters["trial"], number, waits, parameters)
 
     def _make_answer(self, condition: Condition, number: int) -> tuple[str, str, str]:
         """Write the files of an answer; return the names of the clean one, the other, the noise."""
@@ -298,6 +508,7 @@ def _server() -> Iterator[_Server]:
             with suppress(OSError):
                 process.stdin.close()
             process.wait(10)
+            process.stdout.close()
 
 
 def _trim(clip: kit.Clip) -> bytes:
@@ -310,18 +521,52 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clean", type=int, default=0, metavar="CALLS", help="on clean speech")
     parser.add_argument("--at-once", type=int, default=AT_ONCE, metavar="CALLS")
+    parser.add_argument("--processes", type=int, default=1, help="of callers")
     parser.add_argument("--level", type=int, default=-12, metavar="DB")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="of calls, to go on with")
     parser.add_argument("--same", action="store_true", help="the same script twice")
     chosen = parser.parse_args(arguments)
+    began, load = time.monotonic(), _say_load()
     figures: list[Figure] = []
     with _server() as server:
         if chosen.clean:
             condition = Condition(level=chosen.level)
-            errors = server.run(condition, chosen.clean, chosen.at_once)
-            figures += errors.list_figures(str(condition), has_aim=condition.has_aim)
+            trials = _run_with_log(server, condition, chosen)
+            where = (
+                "in one process" if chosen.processes == 1 else f"in {chosen.processes} processes"
+            )
+            what = f"{condition}, {chosen.at_once} at once {where}"
+            figures += list_figures(what, trials, has_aim=condition.has_aim)
         if chosen.same:
-            figures.append(server.compare_twice())
+            figures += server.compare_twice(20, chosen.at_once)
     _print(figures)
+    print(f"{time.monotonic() - began:.0f} s; load average before {load}, after {_say_load()}")
+
+
+def _run_with_log(server: _Server, condition: Condition, chosen: argparse.Namespace) -> list[Trial]:
+    """Make the calls that are not in the log yet; return all of them."""
+    log: Path | None = chosen.log
+    done = []
+    if log is not None and log.exists():
+        done = [Trial(**json.loads(line)) for line in log.read_text().splitlines()]
+    missing = sorted(set(range(chosen.clean)) - {trial.number for trial in done})
+    n_done = len(done)
+
+    def note(trial: Trial) -> None:
+        nonlocal n_done
+        n_done += 1
+        if log is not None:
+            with log.open("a") as file:
+                file.write(json.dumps(asdict(trial)) + "\n")
+        if not n_done % 100:
+            print(f"{n_done} of {chosen.clean} calls, load {_say_load()}", flush=True)
+
+    made = server.run(condition, missing, chosen.at_once, processes=chosen.processes, on_trial=note)
+    return [*done, *made]
+
+
+def _say_load() -> str:
+    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 
 def _print(figures: Iterable[Figure]) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import callers
 import pytest
 import turn_server
+import turn_truth
 from websockets.asyncio.server import ServerConnection, serve
 
 import twistream_kit as kit
@@ -39,7 +42,7 @@ PARTS = {
     "payload": "windows of wrong coding found",
     "speech": "speech in silence, -20 dB: ours",
     "conversations": "speech at -12 dB, in silence",
-    "turns": "speech at -12 dB, in silence: turns of 2 calls",
+    "turns": "speech at -12 dB, in silence: invalid calls of 2",
     "faults": "reported faults drawn anew",
     "capture": "loaded, summarised and drawn",
     "parsers": "reader, capture: grows like",
@@ -120,6 +123,68 @@ def test_answer_that_a_clear_cut_off_ended_with_its_last_audible_frame():
     assert answer.ended == 5.11
     answer.note_clear(5.0, 5.5)
     assert answer.ended == pytest.approx(5.2)
+
+
+def log_of_a_call(late_ms: tuple[float, ...] = (0.5, 2.0, 8.0)) -> dict:
+    """What the server says of a call: it answered after 0.5 and 0.3 s, and stopped after 0.2 s."""
+    return {
+        "trial": "1",
+        "question": [[11.0, 12.0]],
+        "stop": [[14.0, 15.0]],
+        "answers": [{"began": 12.52, "ended": 14.2}, {"began": 15.32, "ended": 17.0}],
+        "late_ms": list(late_ms),
+    }
+
+
+def test_turns_are_compared_with_when_the_server_wrote_the_answers():
+    measured = turn_truth.Measured("1", 2, [510.0, 290.0], [215.0], [0.5, 3.0, 9.0], "")
+    trial = turn_truth.compare(7, measured, log_of_a_call())
+    assert trial.responses == pytest.approx([10.0, -10.0])
+    assert trial.barge_ins == pytest.approx([15.0])
+    assert (trial.number, trial.why_invalid) == (7, "")
+    missed = turn_truth.compare(8, replace(measured, found=1, responses=[510.0]), log_of_a_call())
+    assert (missed.missed_turns, missed.false_turns, missed.no_response) == (1, 0, 1)
+    too_many = turn_truth.compare(9, replace(measured, found=4), log_of_a_call())
+    assert (too_many.missed_turns, too_many.false_turns) == (0, 2)
+
+
+def test_calls_in_which_somebody_was_late_are_counted_with_the_reason_and_shown_beside():
+    punctual = turn_truth.Measured("1", 2, [510.0, 290.0], [215.0], [0.5, 3.0, 9.0], "")
+    late = replace(punctual, responses=[900.0, 290.0], own_ms=[1.0, 400.0, 500.0])
+    trials = [
+        turn_truth.compare(0, punctual, log_of_a_call()),
+        turn_truth.compare(1, late, log_of_a_call()),
+        turn_truth.compare(2, punctual, log_of_a_call(late_ms=(1.0, 30.0, 90.0))),
+        turn_truth.compare(3, replace(punctual, failure="CallRefused"), None),
+        turn_truth.compare(4, punctual, None),
+    ]
+    figures = {f.what: f for f in turn_truth.list_figures("it", trials, has_aim=True)}
+    assert figures["it: error of response, 2"].reached
+    assert figures["it: turns of 1 calls"].figure == "false 0, missed 0"
+    assert "at most 400" in figures["it, invalid calls too: error of response, 6"].figure
+    invalid = figures["it: invalid calls of 5"].figure
+    assert invalid.startswith("4 (")
+    for reason in (
+        "1: the simulator late by over 10 ms",
+        "1: the server late by over 10 ms",
+        "1: no report (CallRefused)",
+        "1: no report (the server has no log of it)",
+    ):
+        assert reason in invalid
+    assert "worst call 400.0" in figures["it: own lateness, of a call"].figure
+    only_late = list(turn_truth.list_figures("it", trials[1:2], has_aim=True))
+    assert [f.reached for f in only_late[:3]] == [False] * 3, "nothing valid reaches no aim"
+
+
+def test_a_call_that_is_in_the_log_is_not_made_again(tmp_path, capsys):
+    log = tmp_path / "calls.jsonl"
+    trial = turn_truth.Trial(0, [5.0], [5.0], own_ms=[0.5, 3.0, 9.0], server_ms=[0.5, 2.0, 8.0])
+    log.write_text(json.dumps(asdict(trial)) + "\n")
+    turn_truth.main(["--clean", "1", "--log", str(log)])
+    shown = capsys.readouterr().out
+    assert "turns of 1 calls: false 0, missed 0" in shown
+    assert "invalid calls of 1: 0" in shown
+    assert len(log.read_text().splitlines()) == 1
 
 
 MEDIA = '"event":"media"'

@@ -136,6 +136,18 @@ def test_finish_can_be_called_at_any_time():
     assert review.finish(1.0) == []
 
 
+@pytest.mark.parametrize("payload", [SPEECH.payload, PCM16, TAGGED * 60, b"\xff" * 32_000])
+def test_finish_in_steps_finds_the_same_in_several_steps(payload):
+    whole, stepped = (SoundReview(at_leisure=True) for _ in range(2))
+    for at, piece in enumerate(frames(payload)):
+        for review in (whole, stepped):
+            review.note_sent(piece, at * 0.02)
+    steps = list(stepped.finish_in_steps(9.0))
+    assert [each for found in steps for each in found] == whole.finish(9.0)
+    assert stepped.found == whole.found
+    assert len(steps) > 1 or payload[:1] == b"\xff"
+
+
 def test_a_mistake_is_the_same_whatever_its_numbers_and_quotations():
     first, second = (
         review_sound([b"ID3\x04\x00\x00\x00\x00\x00\x10" + bytes([code]) * 150] * 2)

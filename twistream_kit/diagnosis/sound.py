@@ -389,14 +389,22 @@ class SoundReview:
             self._steps.append(self._listen(piece))
         self._suspect_rate()
 
-    def finish(self, at: float) -> list[Objection]:  # noqa: ARG002 - time is an argument of every step
+    def finish(self, at: float) -> list[Objection]:
         """Return the new objections after the last message."""
+        return [each for found in self.finish_in_steps(at) for each in found]
+
+    def finish_in_steps(
+        self,
+        at: float,  # noqa: ARG002 - time is an argument of every step
+    ) -> Iterator[list[Objection]]:
+        """Do the same as `finish`, one step of the analysis each time; yield its new objections."""
         self.note_end()
-        new = self._run_steps(is_to_the_end=True)
-        new += self._mistakes.add(self._release())
+        while self._steps:
+            yield self._run_steps(is_to_the_end=False)
+        new = self._mistakes.add(self._release())
         if self._size >= _PAUSE_BYTES and not self._is_audible:
             new += self._mistakes.add([_NOTHING_BUT_SILENCE])
-        return new
+        yield new
 
     def _is_worth_listening(self, payload: bytes) -> bool:
         if not is_inaudible(payload):

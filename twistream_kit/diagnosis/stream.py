@@ -133,10 +133,14 @@ class StreamReviewer:
 
     def finish(self, at: float) -> list[Objection]:
         """Return the new objections at the end of the stream; later messages are not reviewed."""
+        return [each for found in self.finish_in_steps(at) for each in found]
+
+    def finish_in_steps(self, at: float) -> Iterator[list[Objection]]:
+        """Do the same as `finish`, one step of the analysis each time; yield its new objections."""
         if self._is_over or self._sound is None:
-            return []
+            return
         self._is_over = True
-        return self._sound.finish(at)
+        yield from self._sound.finish_in_steps(at)
 
     def _review(
         self,

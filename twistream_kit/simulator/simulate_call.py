@@ -1,30 +1,38 @@
 """`simulate_call`: one call directly to a server's WebSocket, without REST and TwiML.
 
-The arguments are checked at once.  The call then runs on a thread and a loop of its own, so that
-any code may wait for the report: a cell, a handler, a command line.
+The arguments are checked at once.  The call then runs on a loop that is not the user's, so that any
+code may wait for the report: a cell, a handler, a command line.  All calls share that loop
+(`_calls_loop`).  What the call has to do at its end, functions of the user included, is done on a
+thread of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import Any
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.payload import refuse_no_sound
-from twistream_kit.errors import Objection, WrongType, WrongValue, hide_user
+from twistream_kit.errors import Objection, ServerStopped, WrongType, WrongValue, hide_user
 from twistream_kit.listing import Series
-from twistream_kit.pending import Pending, Subject, fail, fulfil, on_worker
+from twistream_kit.pending import Pending, Subject, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.protocol.twiml import check_parameter
+from twistream_kit.simulator._calls_loop import (
+    THREAD_NAME,
+    SharedLoop,
+    begin_thread,
+    run_call,
+)
 from twistream_kit.simulator._causes import Remains, add_causes
 from twistream_kit.simulator._script_run import ScriptRun
 from twistream_kit.simulator.call.handset import Handset
@@ -41,7 +49,7 @@ from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.report import CallReport
 from twistream_kit.simulator.stream.client import StreamClient, StreamEnding, read_url
 from twistream_kit.simulator.stream.leg import DIGITS, StreamLeg
-from twistream_kit.simulator.stream.pacer import Pacer
+from twistream_kit.simulator.stream.pacer import Lateness
 from twistream_kit.sound_file import FROM_CALLER
 
 QUIET_SECONDS = 3.0
@@ -127,8 +135,10 @@ def simulate_call(
     )
     subject = Subject(f"simulated call to {hide_user(url)}", "CallReport", kind=CallReport)
     pending: Pending[CallReport] = Pending(None, subject)
-    name = f"simulated call {plan.number}"
-    threading.Thread(target=_run, args=(plan, pending), name=name, daemon=True).start()
+    run_call(
+        partial(_run, plan, pending),
+        lambda: begin_thread(plan.thread_name, fail, pending, _make_ended_error()),
+    )
     return pending
 
 
@@ -146,6 +156,11 @@ class CallerPlan:
     auth_token: str | None = field(repr=False)
     expect_silence: bool = False
     number: int = field(default_factory=lambda: next(_numbers))
+
+    @property
+    def thread_name(self) -> str:
+        """The name of the thread that makes the report."""
+        return f"{THREAD_NAME}: {self.number}"
 
 
 def _check_say(say: object) -> bytes:
@@ -209,21 +224,41 @@ def find_longest_seconds(options: Mapping[str, Any]) -> float:
     return min(MOST_SECONDS, LONGEST_SECONDS + acting)
 
 
-def _run(plan: CallerPlan, pending: Pending[CallReport]) -> None:
+async def _run(plan: CallerPlan, pending: Pending[CallReport], shared: SharedLoop) -> None:
     try:
-        with asyncio.Runner() as runner:
-            report = runner.run(_CallRun(plan).report())
+        make_report = await _CallRun(plan, shared).run()
+    except asyncio.CancelledError:
+        raise
     except BaseException as error:  # noqa: BLE001 - whatever it is, the waiting caller must get it
+        begin_thread(plan.thread_name, fail, pending, error)
+    else:
+        begin_thread(plan.thread_name, _fulfil, pending, make_report)
+
+
+def _fulfil(pending: Pending[CallReport], make_report: Callable[[], CallReport]) -> None:
+    try:
+        report = make_report()
+    except BaseException as error:  # noqa: BLE001 - as in `_run`
         fail(pending, error)
     else:
         fulfil(pending, report)
 
 
-class _CallRun:
-    """One running call; created and used on its own loop."""
+def _make_ended_error() -> ServerStopped:
+    return ServerStopped(
+        "the event loop of all simulated calls has ended",
+        consequence="The report cannot arrive any more",
+        fix="Call again; the log says what ended it",
+    )
 
-    def __init__(self, plan: CallerPlan) -> None:
+
+class _CallRun:
+    """One running call; created and used on the loop, but for the report, which comes last."""
+
+    def __init__(self, plan: CallerPlan, shared: SharedLoop) -> None:
         self._plan = plan
+        self._shared = shared
+        self._lateness = Lateness()
         self._debugger = Debugger()
         self._handset = Handset(plan.behaviour)
         self._leg = StreamLeg(
@@ -236,6 +271,7 @@ class _CallRun:
         self._client = StreamClient(
             self._leg, url=plan.url, auth_token=plan.auth_token, debugger=self._debugger
         )
+        self._client.finishes_later = True
         self._script_over = asyncio.Event()
         self._script = self._prepare_script(plan.script)
         self._capture: Capture | None = None
@@ -244,23 +280,25 @@ class _CallRun:
         self._leg.on_odd = self._note_odd
         self._client.on_sent = self._note
 
-    async def report(self) -> CallReport:
-        """Make the call; return its report when it has ended."""
+    async def run(self) -> Callable[[], CallReport]:
+        """Make the call; return what makes its report, on any thread."""
         try:
             await self._client.connect()
             started = time.monotonic()
             if self._script is not None:
                 self._script.begin()
-            async with Pacer() as pacer:
-                pacer.add(self._tick)
-                ended, ending = await self._run_until_over(pacer)
+            self._shared.pacer.add(self._tick, self._lateness)
+            ended, ending = await self._run_until_over()
         finally:
+            self._shared.pacer.remove(self._tick)
             await self._client.stop()
             await self._client.release(CLOSE_WAIT_SECONDS)
             # They have this object, which has them: all of the call would stay in memory until a
             # full garbage collection.
             self._leg.on_message = self._leg.on_odd = self._client.on_sent = None
-        return self._make_report(pacer, ending, started, ended - started, await self._list_acts())
+        async with self._shared.review_turn:
+            await self._client.finish(self._shared.pacer.wait_for_spare_time)
+        return partial(self._make_report, ending, started, ended - started)
 
     def _prepare_script(self, script: Script | None) -> ScriptRun | None:
         if script is None:
@@ -285,15 +323,6 @@ class _CallRun:
     def _has_hung_up(self) -> bool:
         return self._script is not None and self._script.has_hung_up
 
-    async def _list_acts(self) -> Series[CallerAct]:
-        """Return what the script has done; its functions of the user may block."""
-        if self._script is None:
-            return Series()
-        if not self._script.has_expectations:
-            return self._script.check_expectations()
-        name = f"expectations of call {self._plan.number}"
-        return await on_worker(name, self._script.check_expectations)
-
     def _note(self, message: from_twilio.Message | to_twilio.Message, now: float) -> None:
         self._begin_capture(now).append(message, now)
 
@@ -305,7 +334,7 @@ class _CallRun:
             self._capture = Capture(self._leg.stream_sid, self._leg.call_sid, now)
         return self._capture
 
-    async def _run_until_over(self, pacer: Pacer) -> tuple[float, StreamEnding]:
+    async def _run_until_over(self) -> tuple[float, StreamEnding]:
         caller = asyncio.create_task(self._act())
         closed = asyncio.create_task(self._client.wait_over())
         try:
@@ -313,7 +342,7 @@ class _CallRun:
             if caller.done():
                 self._quiet_seconds = caller.result()
             # After hanging up the caller hears nothing, however long the server takes to close.
-            pacer.remove(self._tick)
+            self._shared.pacer.remove(self._tick)
             ended = time.monotonic()
             if closed.done():  # the server has ended it, and the caller hears what is on its way
                 self._handset.ear.drain(ended)
@@ -356,14 +385,9 @@ class _CallRun:
             if quiet and self._plan.seconds is None:
                 return QUIET_SECONDS
 
-    def _make_report(
-        self,
-        pacer: Pacer,
-        ending: StreamEnding,
-        started: float,
-        seconds: float,
-        acts: Series[CallerAct],
-    ) -> CallReport:
+    def _make_report(self, ending: StreamEnding, started: float, seconds: float) -> CallReport:
+        # First, because its functions of the user may take their time, or wait for something.
+        acts = Series[CallerAct]() if self._script is None else self._script.check_expectations()
         first = self._handset.ear.first_audible_at
         objections = Counter(self._leg.objections)
         if query := read_url(self._plan.url, self._plan.behaviour).dropped:
@@ -386,7 +410,7 @@ class _CallRun:
             cleared_seconds=self._leg.playout.cleared_seconds,
             lost_seconds=self._leg.playout.waiting_seconds,
             expect_silence=self._plan.expect_silence,
-            lateness=pacer.lateness.report(),
+            lateness=self._lateness.report(),
             capture=self._capture or Capture(self._leg.stream_sid, self._leg.call_sid, started),
             quiet_seconds=self._quiet_seconds if ending.reason == "stopped" else None,
             acts=acts,

@@ -50,6 +50,64 @@ async def test_after_a_stall_the_missed_ticks_come_in_a_burst_and_the_cadence_is
     assert pacer.lateness.report().max_ms == pytest.approx(290)
 
 
+async def test_after_a_stall_a_pacer_with_a_least_gap_catches_up_at_twice_the_speed(
+    clock, eventually
+):
+    times = []
+
+    def tick(now):
+        times.append(now)
+        if len(times) == 5:
+            clock.seconds += 0.31  # a computation that holds the loop
+
+    async with Pacer(least_gap=0.5) as pacer:
+        pacer.add(tick)
+        await eventually(lambda: len(times) >= 51)
+    at = [round((now - times[0]) * 1000) for now in times[:51]]
+    assert at[:6] == [0, 20, 40, 60, 80, 390]
+    assert at[5:34] == list(range(390, 680, 10)), (
+        "each leaves time for the answer to the one before"
+    )
+    assert at[34:] == list(range(680, 1020, 20)), "and then as if nothing had been"
+
+
+async def test_the_lateness_of_each_tick_is_counted_by_itself(clock, eventually):
+    own, others, counted = Lateness(), [], []
+
+    def tick(now):
+        clock.seconds += 0.005  # a computation, for which the next one waits
+
+    async with Pacer() as pacer:
+        pacer.add(tick)
+        for _ in range(9):
+            pacer.add(others.append)
+        pacer.add(counted.append, own)  # in the slot of the first
+        await eventually(lambda: len(counted) >= 20)
+    assert own.report().frames == len(counted)
+    assert own.report().p50_ms == pytest.approx(5, abs=0.2)
+    assert pacer.lateness.report().frames >= 10 * len(counted)
+
+
+async def test_work_that_can_wait_gives_way_while_a_frame_is_due_but_not_for_ever(
+    clock, eventually
+):
+    order = []
+    async with Pacer() as pacer:
+        await pacer.wait_for_spare_time()
+        assert clock.seconds == 0, "there is no call that it could delay"
+
+        def tick(now):
+            order.append("frame")
+            clock.seconds += 0.03  # more than the machine can do
+
+        pacer.add(tick)
+        for _ in range(3):
+            await pacer.wait_for_spare_time()
+            order.append("work")
+    assert order.count("work") == 3
+    assert order.count("frame") >= 2
+
+
 async def test_a_pacer_keeps_the_time_of_this_machine(eventually):
     loop, times = asyncio.get_running_loop(), []
     async with Pacer() as pacer:

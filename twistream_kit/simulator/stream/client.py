@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -98,6 +98,8 @@ class StreamClient:
         dropped: How many frames of the caller were dropped because the server read too slowly.
         on_sent: Called with each message that was sent and its time, if not None.
         is_close_unanswered: Whether the Close frame of `stop` was not answered in time.
+        finishes_later: Whether the rest of the sound is not reviewed, and the ending not logged,
+            as soon as the stream has ended, but by `finish`.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class StreamClient:
         self.sent: Counter[str] = Counter()
         self.dropped = 0
         self.is_close_unanswered = False
+        self.finishes_later = False
         self.on_sent: Callable[[from_twilio.Message, float], None] | None = None
         self._auth_token = auth_token
         self._debugger = debugger
@@ -128,6 +131,7 @@ class StreamClient:
         self._heard_out = asyncio.Event()
         self._congested = False
         self._giving_up = False
+        self._unlogged_ending: StreamEnding | None = None
 
     @property
     def is_closed(self) -> bool:
@@ -286,17 +290,37 @@ class StreamClient:
                 connection.transport.abort()
         if not (self._behaviour.plays_after_close and connection.is_closed_by_peer):
             self.leg.stop_playing()
-        self.leg.finish(time.monotonic())
-        self._log_warnings()
         ending = read_ending(
             connection.protocol,
             broken=self.leg.broken,
             stopped_by=self._stopped_by,
             normal_close=self._behaviour.normal_close,
         )
-        if ending.error_code is not None and not self.leg.broken:
-            self._log(ending.error_code, ending.in_words, level=None if ending.failed else "note")
+        self._unlogged_ending = ending
+        if not self.finishes_later:
+            self.leg.finish(time.monotonic())
+            self._log_ending()
         return ending
+
+    async def finish(self, wait_for_spare_time: Callable[[], Awaitable[None]]) -> None:
+        """Review the rest of the sound, and log how the stream ended; once, after its end.
+
+        The review takes up to a tenth of a second, in steps of about a millisecond.
+
+        Args:
+            wait_for_spare_time: Called between the steps; lets other streams have their turn.
+        """
+        if self._unlogged_ending is None:
+            return
+        for _ in self.leg.finish_in_steps(time.monotonic()):
+            await wait_for_spare_time()
+        self._log_ending()
+
+    def _log_ending(self) -> None:
+        self._log_warnings()
+        ending, self._unlogged_ending = self._unlogged_ending, None
+        if ending is not None and ending.error_code is not None and not self.leg.broken:
+            self._log(ending.error_code, ending.in_words, level=None if ending.failed else "note")
 
     async def _end_after_error(self, connection: _Socket) -> None:
         if self._is_half_open_after_error:

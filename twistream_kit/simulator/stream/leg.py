@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from twistream_kit.diagnosis.stream import Reviewed, StreamReviewer
@@ -217,6 +217,10 @@ class StreamLeg:
         """Note that the server will send nothing more."""
         self._checker.finish(now)
 
+    def finish_in_steps(self, now: float) -> Iterator[None]:
+        """Do the same as `finish` in steps of about a millisecond, for a loop with other calls."""
+        return self._checker.finish_in_steps(now)
+
     def warn(self, code: int, text: str, message: str | bytes | None = None) -> None:
         """Note `code`; codes that Twilio logs once per stream are noted once."""
         self._checker.warn(Warned(code, text, message))
@@ -375,6 +379,7 @@ class MessageChecker:
         self._unlogged: list[Objection] = []
         self._warnings: list[Warned] = []
         self._warned: set[int] = set()
+        self._is_finishing = False
 
     @property
     def objections(self) -> Counter[Objection]:
@@ -404,7 +409,8 @@ class MessageChecker:
         All streams of this process share one step every 20 ms, so that reviews do not delay frames,
         however many calls there are.
         """
-        if not self._reviewer.has_more_to_hear or not _TURNS.take(now):
+        is_mine = self._reviewer.has_more_to_hear and not self._is_finishing
+        if not is_mine or not _TURNS.take(now):
             return False
         found = self._reviewer.listen()
         self._note_unlogged(found)
@@ -412,7 +418,15 @@ class MessageChecker:
 
     def finish(self, now: float) -> None:
         """Note the remaining objections to the sound, after the last message."""
-        self._note_unlogged(self._reviewer.finish(now))
+        for _ in self.finish_in_steps(now):
+            pass
+
+    def finish_in_steps(self, now: float) -> Iterator[None]:
+        """Do the same as `finish`, with one step of the review each time."""
+        self._is_finishing = True
+        for found in self._reviewer.finish_in_steps(now):
+            self._note_unlogged(found)
+            yield
 
     def refuse(self, message: str | bytes) -> None:
         """Count a message that Twilio drops."""

@@ -27,6 +27,9 @@ SLOTS = 10
 LATE_MS = 20.0
 """A frame that is later than this comes after the deadline of the next frame."""
 
+MOST_PATIENCE_SECONDS = 0.02
+"""How long work that can wait gives way to frames that are due."""
+
 _STEP_SECONDS = PTIME_MS / 1000 / SLOTS
 _MAX_BEHIND_SECONDS = 30.0
 _BUCKETS_PER_MS = 10
@@ -114,32 +117,59 @@ class Pacer:
     The constructor touches no loop.  `add` and `remove` belong to the loop it was entered on; a
     tick may add and remove others, or itself.
 
+    Args:
+        least_gap: The least time between two frames of a call that come late, as a share of the
+            20 ms.  With 0 all that was missed comes at once.
+
     Attributes:
         lateness: How late the ticks were.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, least_gap: float = 0.0) -> None:
         self.lateness = Lateness()
-        self._slots: list[list[Tick]] = [[] for _ in range(SLOTS)]
+        self._least_gap = least_gap
+        self._slots: list[list[tuple[Tick, Lateness | None]]] = [[] for _ in range(SLOTS)]
         self._wanted: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
+        self._deadline: float | None = None
 
     def __repr__(self) -> str:
         state = "not running" if self._task is None else "running"
         return f"<Pacer: {state}, {self.lateness.report()}>"
 
-    def add(self, tick: Tick) -> None:
-        """Call `tick` every 20 ms from now on; the first time within 40 ms."""
-        min(self._slots, key=len).append(tick)
+    def add(self, tick: Tick, lateness: Lateness | None = None) -> None:
+        """Call `tick` every 20 ms from now on; the first time within 40 ms.
+
+        Args:
+            tick: The function.
+            lateness: Counts also how late this one is, if not None.
+        """
+        min(self._slots, key=len).append((tick, lateness))
         if self._wanted is not None:
             self._wanted.set()
 
     def remove(self, tick: Tick) -> None:
         """Call `tick` no more; nothing happens if it is not there."""
         for slot in self._slots:
-            if tick in slot:
-                slot.remove(tick)
-                return
+            for each in slot:
+                if each[0] == tick:
+                    slot.remove(each)
+                    return
+
+    async def wait_for_spare_time(self) -> None:
+        """Wait until no frame is due, for work of about a millisecond that can wait.
+
+        It waits for `MOST_PATIENCE_SECONDS` at most, so that such work is done beside too many
+        calls, too.
+        """
+        until = time.monotonic() + MOST_PATIENCE_SECONDS
+        await asyncio.sleep(0)
+        # An event for each frame would cost every call more than these waits.
+        while self._is_frame_due() and time.monotonic() < until:  # noqa: ASYNC110
+            await asyncio.sleep(_STEP_SECONDS)
+
+    def _is_frame_due(self) -> bool:
+        return self._deadline is not None and self._deadline <= time.monotonic()
 
     async def __aenter__(self) -> Self:
         self._wanted = asyncio.Event()
@@ -162,33 +192,42 @@ class Pacer:
     async def _run(self, wanted: asyncio.Event) -> None:
         while True:
             await wanted.wait()
-            await self._beat()
+            try:
+                await self._beat()
+            finally:
+                self._deadline = None
             wanted.clear()
 
     async def _beat(self) -> None:
         """Keep the cadence until no tick is left."""
         start, step = time.monotonic(), 0
+        # For each slot by itself: a sleep for each of them would take longer than it should.
+        earliest = [start] * SLOTS
         while any(self._slots):
             step += 1
             while not (slot := self._slots[step % SLOTS]):
                 step += 1
-            deadline = start + step * _STEP_SECONDS
-            behind = time.monotonic() - deadline
+            deadline = self._deadline = start + step * _STEP_SECONDS
+            now = time.monotonic()
+            behind = now - deadline
             # A sleep of zero yields to the sockets even while it catches up after a stall.
-            await asyncio.sleep(max(0.0, -behind))
+            await asyncio.sleep(max(0.0, -behind, earliest[step % SLOTS] - now))
+            earliest[step % SLOTS] = time.monotonic() + self._least_gap * PTIME_MS / 1000
             if behind > _MAX_BEHIND_SECONDS:
                 # The machine was suspended: skip the missed frames instead of sending them all.
                 start += behind
                 deadline += behind
-            for tick in tuple(slot):
-                self._call(slot, tick, deadline)
+            for tick, lateness in tuple(slot):
+                now = time.monotonic()
+                self.lateness.record(now - deadline)
+                if lateness is not None:
+                    lateness.record(now - deadline)
+                self._call(tick, now)
 
-    def _call(self, slot: list[Tick], tick: Tick, deadline: float) -> None:
-        now = time.monotonic()
-        self.lateness.record(now - deadline)
+    def _call(self, tick: Tick, now: float) -> None:
         loop = asyncio.get_running_loop()
         # An error in one call must not stop the others.
         with Guard("a call of the simulator failed and was dropped", loop=loop) as guard:
             tick(now)
-        if guard.error is not None and tick in slot:
-            slot.remove(tick)
+        if guard.error is not None:
+            self.remove(tick)
