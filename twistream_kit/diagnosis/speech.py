@@ -156,7 +156,7 @@ class SpeechDetector:
     A begin or an end is reported later than it was, but with the number of the frame in which it
     was.  If what began turns out to be noise, it ends with the frame with which it began.  It tells
     sound from silence and noise, not speech from music: a tone is speech too, and so are several
-    voices in the background until they have lasted for seconds.
+    voices in the background.
 
     Args:
         pause_ms: The silence after which speech has ended, in milliseconds, at least 20.

@@ -56,8 +56,8 @@ EXACT_UNCERTAINTY = (
     "each edge lies in a frame of 20 ms, so a time between two edges is right to ±20 ms on a quiet"
     " line if the speech is not below -30 dBFS; with steady noise 20 dB below the speech 99 of 100"
     " times are right to ±80 ms; with noise 10 dB below it half are right to ±20 ms, 1 of 100 is"
-    " off by 140 to 600 ms, and 1 interruption of 10 is not found; with more noise, or with voices"
-    " in the background, do not rely on them"
+    " off by 140 to 600 ms, and 1 interruption of 10 is not found; with more noise, or other voices"
+    " behind the speech, do not rely on them"
 )
 """Measured in 1,000 conversations without noise and 100 with each: ``benchmarks/README.md``."""
 
