@@ -390,9 +390,8 @@ class _Server:
         what = f"{calls} scripts twice, {at_once} at once, to a server that counts frames"
         for shown, chosen in ((what, pairs), (f"{what}, nobody ever late", undisturbed)):
             differ = sum(one.rows != other.rows for one, other in chosen)
-            aim, reached = (
-                ("0 differ", not differ) if chosen is undisturbed and chosen else ("", None)
-            )
+            is_fair = bool(chosen) and (chosen is undisturbed or not differ)
+            aim, reached = ("0 differ", not differ) if is_fair else ("", None)
             yield Figure(shown, f"{differ} of {len(chosen)} differ", aim, reached)
         what = f"one script {at_once} times at once, to a server that counts frames"
         undisturbed_calls = [each for each in seen[2] if each.is_undisturbed]
@@ -402,9 +401,8 @@ class _Server:
         ):
             variants = Counter(each.rows for each in those)
             sizes = ", ".join(str(count) for _, count in variants.most_common())
-            aim, reached = (
-                ("1", len(variants) == 1) if those is undisturbed_calls and those else ("", None)
-            )
+            is_fair = bool(those) and (those is undisturbed_calls or len(variants) == 1)
+            aim, reached = ("1", len(variants) == 1) if is_fair else ("", None)
             yield Figure(shown, f"{len(variants)} variants ({sizes or 'no call'})", aim, reached)
         what = "the same to the frame"
         every = [each for one in seen for each in one]
@@ -540,7 +538,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             what = f"{condition}, {chosen.at_once} at once {where}"
             figures += list_figures(what, trials, has_aim=condition.has_aim, late_ms=chosen.late_ms)
         if chosen.same:
-            figures += server.compare_twice(20, chosen.at_once)
+            figures += server.compare_twice(max(20, chosen.at_once), chosen.at_once)
     _print(figures)
     print(f"{time.monotonic() - began:.0f} s; load average before {load}, after {_say_load()}")
 
