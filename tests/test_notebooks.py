@@ -170,7 +170,13 @@ def test_the_first_bot_is_an_echo_of_two_lines() -> None:
     ]
 
 
-RUN_IN_THE_BROWSER = {"a_real_call", "hear_the_caller", "tutorial", "why_nothing_is_heard"}
+RUN_IN_THE_BROWSER = {
+    "a_real_call",
+    "hear_the_caller",
+    "test_your_own_server",
+    "tutorial",
+    "why_nothing_is_heard",
+}
 """Those that `tests/browser` runs whole, too, where there is a Chromium."""
 
 

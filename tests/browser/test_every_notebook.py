@@ -14,7 +14,7 @@ import pytest_asyncio
 import soundfile
 from axe_playwright_python.async_playwright import Axe
 
-from support.notebook_page import NotebookPage
+from support.notebook_page import NotebookPage, show_all
 from support.sound_match import tenths_heard
 from support.waiting import LIMIT_SECONDS
 
@@ -35,9 +35,6 @@ MOST_PLAYINGS = 6
 
 NOT_YET_LED = 0.4
 """So much of the first sound is played, in seconds, before a page listens to its players."""
-
-TALL = 12_000
-"""So high, in pixels, that no cell is beyond the edge of the page, where it would not be drawn."""
 
 OF_A_WHOLE_PAGE = {"page-has-heading-one": {"enabled": False}, "region": {"enabled": False}}
 SHOWN = ".jp-Notebook .jp-OutputArea-output"
@@ -61,26 +58,6 @@ SAVE = "() => window.jupyterapp.shell.currentWidget.context.save()"
 IS_TRUSTED = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells]
     .filter(cell => cell.type === 'code').every(cell => cell.trusted)"""
 HAS_NO_KERNEL = "() => !window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel"
-ALL_IS_DRAWN = """() => {
-    const { content } = window.jupyterapp.shell.currentWidget;
-    const isDrawn = cell => {
-        if (cell.isPlaceholder?.() || !cell.isAttached) return false;
-        if (cell.model.type === 'markdown') return cell.rendered;
-        if (cell.model.type !== 'code') return true;
-        const outputs = Array.from(
-            { length: cell.outputArea.model.length }, (_, i) => cell.outputArea.model.get(i));
-        const shown = cell.outputArea.node.querySelectorAll(':scope > .jp-OutputArea-child');
-        return shown.length >= outputs.length && [...shown].every(each =>
-            each.querySelector('.jp-OutputArea-output')?.childNodes.length
-            || each.innerText.trim() === '' && !each.querySelector('.jp-mod-loading'));
-    };
-    return content.widgets.length > 0 && content.widgets.every(isDrawn);
-}"""
-"""JupyterLab draws the cells of a notebook one after the other, as the page has time for it."""
-
-TWO_FRAMES = """() => new Promise(
-    resolve => requestAnimationFrame(() => requestAnimationFrame(() => resolve())))"""
-
 WIDER = """(all, mayScroll) => all
     .filter(each => !(mayScroll && each.querySelector('th:nth-child(6)')))
     .map(each => [each.scrollWidth - each.clientWidth, each.innerText.slice(0, 80)])
@@ -117,13 +94,6 @@ async def notebook(request, opened):
     return opened[request.param]
 
 
-async def show_all(page, width: int = 1400) -> None:
-    """Make the page so high that all of its notebook is drawn, and wait for that."""
-    await page.set_viewport_size({"width": width, "height": TALL})
-    await page.wait_for_function(ALL_IS_DRAWN, polling=200)
-    await page.evaluate(TWO_FRAMES)  # laid out for that width
-
-
 def is_audible(samples) -> bool:
     """Whether there is sound in a third of it: enough to be compared."""
     return np.mean(np.abs(samples) > 0.02) > 1 / 3
@@ -131,7 +101,7 @@ def is_audible(samples) -> bool:
 
 async def test_its_players_give_their_sound_to_the_loudspeaker(notebook):
     page = notebook.page
-    await show_all(page)
+    await notebook.show_all()
     players = page.locator(f"{SHOWN} audio[controls][src^='data:']:visible")
     shares = []
     for number in range(min(MOST_PLAYERS, await players.count())):
@@ -170,7 +140,7 @@ async def play(page, player) -> tuple[np.ndarray, int]:
 
 async def test_axe_finds_nothing_serious_in_what_it_shows(notebook):
     page = notebook.page
-    await show_all(page)
+    await notebook.show_all()
     found = []
     for theme in THEMES:
         await notebook.theme(theme)
@@ -195,7 +165,7 @@ async def test_no_result_of_it_is_wider_than_the_page(
     notebook, request, pictures, pictures_are_wanted, width
 ):
     """But for tables of many columns on a narrow page, which scroll."""
-    await show_all(notebook.page, width)
+    await notebook.show_all(width)
     name = request.node.callspec.params["notebook"]
     for theme in THEMES if pictures_are_wanted else ():
         await notebook.theme(theme)
@@ -235,7 +205,7 @@ async def test_its_pictures_and_figures_stay_without_a_kernel(
         await page.get_by_role("button", name="Select Kernel").click()
         await page.locator(".jp-RenderedMarkdown h1").first.wait_for()
         await page.wait_for_function(HAS_NO_KERNEL)
-        await show_all(page)
+        await show_all(page, 1400)
         trusted = await page.evaluate(IS_TRUSTED)
         rests = page.locator(f".jp-Notebook {REST}")
         if pictures_are_wanted:

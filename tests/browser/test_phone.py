@@ -49,6 +49,7 @@ ONE_RUNS = """() => window.loudspeaker.contexts
     .filter(each => each.state !== 'closed').length === 1"""
 """A page closes its contexts by and by."""
 
+HEARD_FRAMES = 500
 MIC_HZ, TONE_HZ, TONE_SECONDS = 1000, 440, 30
 
 
@@ -204,12 +205,12 @@ async def test_the_microphone_arrives_as_the_callers_voice_whole_and_in_order(ha
     await handset.answer()
     await expect(handset.button("Mute")).to_be_enabled()
     await handset.notebook.ask("voice = widget.pages.voice; before = (voice.dropped, voice.gaps)")
-    counted = json.loads(await handset.notebook.ask(LISTEN.format(frames=1000)))
+    counted = json.loads(await handset.notebook.ask(LISTEN.format(frames=HEARD_FRAMES)))
     lost = await handset.notebook.ask(
         "print(widget.pages.lost, voice.dropped - before[0], voice.gaps - before[1])"
     )
     frames, loud, right, windows = counted
-    assert frames == 1000
+    assert frames == HEARD_FRAMES
     assert lost.split()[0] == "0", "a message of the microphone was lost"
     assert right == loud
     # What a busy machine delays by more than the buffer holds is silence, and is counted.

@@ -100,11 +100,10 @@ async def test_the_error_of_the_trial_can_be_read_to_its_end(real_call):
     await expect(output).to_contain_text("trial accounts refuse <Stream>.")
 
 
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
-async def test_no_result_of_it_is_wider_than_the_page(real_call, pictures_are_wanted, theme):
-    await real_call.theme(f"JupyterLab {theme}")
-    picture = f"real-call-{theme.lower()}" if pictures_are_wanted else ""
-    await real_call.assert_no_result_is_wider_than_the_page(picture)
+async def test_no_result_of_it_is_wider_than_the_page(real_call, pictures_are_wanted):
+    await real_call.assert_no_result_is_wider_than_the_page(
+        "real-call" if pictures_are_wanted else ""
+    )
 
 
 @pytest.mark.slow

@@ -348,19 +348,3 @@ async def test_after_the_call_there_is_a_way_back_over_the_whole_of_it(notebook)
     await notebook.picture("log-dark-900", await notebook.cell(LOG))
     await page.set_viewport_size({"width": 1400, "height": 1000})
     await notebook.theme("JupyterLab Light")
-
-
-async def test_hear_the_caller_runs_whole_and_shows_its_scope_and_log(open_notebook):
-    notebook = await open_notebook("notebooks/hear_the_caller.ipynb")
-    await notebook.run_all(seconds=120)  # eight calls, in real time
-    for cell in await notebook.code_cells():
-        failed = [output for output in cell["outputs"] if output["output_type"] == "error"]
-        assert bool(failed) is ("raises-exception" in cell["tags"]), failed
-    scope = await notebook.cell("kit.LiveScope(stream)")
-    await expect(scope.get_by_role("img")).to_be_visible()
-    await expect(scope.get_by_role("status")).to_contain_text("Ended")
-    log = await notebook.cell("kit.StreamLog(stream)")
-    await expect(log.get_by_role("log")).to_contain_text('"digit":"#"')
-    await notebook.picture("hear-the-caller-log", log)
-    assert notebook.complaints == []
-    await notebook.close()

@@ -1,4 +1,7 @@
-"""The notebooks about other people's servers in JupyterLab: *Run All*, and what there is to see."""
+"""The notebooks of many calls in JupyterLab: *Run All*, and what there is to see.
+
+Two are about other people's servers, and one about hearing the caller.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +17,32 @@ import pytest_asyncio
 import soundfile
 from playwright.async_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(600),  # three notebooks are opened and run before the first test
+    pytest.mark.asyncio(loop_scope="session"),
+]
 
-RUN_SECONDS = 120
+NAMES = {
+    "why": "why_nothing_is_heard",
+    "own": "test_your_own_server",
+    "hear": "hear_the_caller",
+}
+RUN_SECONDS = 240
 LOG = "kit.StreamLog("
 PLAYED = re.compile(r'src="data:audio/wav;base64,([^"]+)"')
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def opened(open_notebook):
-    """Both notebooks after *Run All*; their calls take as long as they sound, so both at once."""
-    why = await open_notebook("notebooks/why_nothing_is_heard.ipynb")
-    own = await open_notebook("notebooks/test_your_own_server.ipynb")
-    await asyncio.gather(why.run_all(RUN_SECONDS), own.run_all(RUN_SECONDS))
-    yield SimpleNamespace(why=why, own=own)
-    await why.close()
-    await own.close()
+    """Each after *Run All*; their calls take as long as they sound, so they run side by side."""
+    notebooks = {
+        name: await open_notebook(f"notebooks/{file}.ipynb") for name, file in NAMES.items()
+    }
+    await asyncio.gather(*(each.run_all(RUN_SECONDS) for each in notebooks.values()))
+    yield SimpleNamespace(**notebooks)
+    for each in notebooks.values():
+        await each.close()
 
 
 @pytest.fixture(params=["why", "own"])
@@ -128,10 +141,21 @@ async def test_the_lanes_of_a_call_without_marks_fill_its_picture(opened):
     assert empty.max() < 0.15 * len(ink), "there is a hole between two lanes"
 
 
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
-async def test_no_result_is_wider_than_the_page(notebook, request, pictures_are_wanted, theme):
+async def test_no_result_is_wider_than_the_page(notebook, request, pictures_are_wanted):
     await notebook.page.bring_to_front()  # a page behind another is drawn once a second
-    await notebook.theme(f"JupyterLab {theme}")
     which = request.node.callspec.params["notebook"]
-    picture = f"{which}-{theme.lower()}" if pictures_are_wanted else ""
-    await notebook.assert_no_result_is_wider_than_the_page(picture)
+    await notebook.assert_no_result_is_wider_than_the_page(which if pictures_are_wanted else "")
+
+
+async def test_hear_the_caller_runs_whole_and_shows_its_scope_and_log(opened):
+    notebook = opened.hear
+    await notebook.page.bring_to_front()
+    for cell in await notebook.code_cells():
+        assert bool(errors_of(cell)) is ("raises-exception" in cell["tags"]), errors_of(cell)
+    scope = await notebook.cell("kit.LiveScope(stream)")
+    await expect(scope.get_by_role("img")).to_be_visible()
+    await expect(scope.get_by_role("status")).to_contain_text("Ended")
+    log = await notebook.cell("kit.StreamLog(stream)")
+    await expect(log.get_by_role("log")).to_contain_text('"digit":"#"')
+    await notebook.picture("hear-the-caller-log", log)
+    assert notebook.complaints == []

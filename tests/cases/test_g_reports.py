@@ -9,6 +9,7 @@ from base64 import b64encode
 
 import aiohttp.web
 import pytest
+import pytest_asyncio
 from websockets.asyncio.server import serve
 
 from support.cases import running
@@ -26,6 +27,36 @@ async def report_of(program, **options):
         return await simulate_call(url, **options)
 
 
+HEARS_ALL = Behaviour(plays_after_close=True)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def reports():
+    """Of the calls that take long: they mostly wait, and so run side by side.
+
+    The programs start before, as that keeps a machine busy.
+    """
+    calls = {
+        "g01.py": ("g01.py", {"seconds": 1}),
+        "g02.py": ("g02.py", {}),
+        "g03.py": ("g03.py", {"seconds": 0.5}),
+        "g03.py, silence expected": ("g03.py", {"seconds": 0.5, "expect_silence": True}),
+        "g04.py": ("g04.py", {}),
+        "g08.py": ("g08.py", {}),
+        "g04.py, all heard": ("g04.py", {"behaviour": HEARS_ALL}),
+        "g08.py, all heard": ("g08.py", {"behaviour": HEARS_ALL}),
+        "g06.py": ("g06.py", {}),
+    }
+    async with contextlib.AsyncExitStack() as stack:
+        entering = [stack.enter_async_context(running(program)) for program, _ in calls.values()]
+        urls = await asyncio.gather(*entering)
+        made = [
+            simulate_call(url, **options)
+            for url, (_, options) in zip(urls, calls.values(), strict=True)
+        ]
+        return dict(zip(calls, await asyncio.gather(*made), strict=True))
+
+
 def only_objection(report):
     [(objection, times)] = report.objections.items()
     assert times == 1
@@ -35,16 +66,16 @@ def only_objection(report):
 # The rows.
 
 
-async def test_g01_a_server_that_reads_one_message_took_in_nothing_more():
-    report = await report_of("g01.py", seconds=1)
+def test_g01_a_server_that_reads_one_message_took_in_nothing_more(reports):
+    report = reports["g01.py"]
     assert not report.ok
     assert "took in nothing that can be seen after the connected message" in repr(report)
     assert "did not answer Twilio's Close frame" in repr(report)
     assert "no objections" not in repr(report)
 
 
-async def test_g02_a_server_that_returns_closed_before_anything_was_heard():
-    report = await report_of("g02.py")
+def test_g02_a_server_that_returns_closed_before_anything_was_heard(reports):
+    report = reports["g02.py"]
     assert not report.ok
     assert repr(report).startswith("Heard nothing, then your server closed the connection (1000)\n")
     objection = only_objection(report)
@@ -52,16 +83,16 @@ async def test_g02_a_server_that_returns_closed_before_anything_was_heard():
     assert "Twilio goes on with the TwiML behind <Connect>, or hangs up" in objection.consequence
 
 
-async def test_g03_a_silent_server_is_fine_only_where_it_is_expected():
-    report = await report_of("g03.py", seconds=0.5)
+def test_g03_a_silent_server_is_fine_only_where_it_is_expected(reports):
+    report = reports["g03.py"]
     assert not report.ok
     assert only_objection(report).problem == "the server sent no message"
-    assert (await report_of("g03.py", seconds=0.5, expect_silence=True)).ok
+    assert reports["g03.py, silence expected"].ok
 
 
 @pytest.mark.parametrize("program", ["g04.py", "g08.py"])
-async def test_g04_and_g08_what_is_queued_when_the_close_frame_comes_is_not_heard(program):
-    report = await report_of(program)
+def test_g04_and_g08_what_is_queued_when_the_close_frame_comes_is_not_heard(reports, program):
+    report = reports[program]
     assert not report.ok
     assert 0.4 <= report.sound_seconds <= 0.7
     assert report.sound_seconds + report.lost_seconds == pytest.approx(3.0, abs=0.03)
@@ -73,14 +104,14 @@ async def test_g04_and_g08_what_is_queued_when_the_close_frame_comes_is_not_hear
 
 
 @pytest.mark.parametrize("program", ["g04.py", "g08.py"])
-async def test_what_is_queued_is_heard_where_that_is_assumed(program):
-    report = await report_of(program, behaviour=Behaviour(plays_after_close=True))
+def test_what_is_queued_is_heard_where_that_is_assumed(reports, program):
+    report = reports[f"{program}, all heard"]
     assert report.ok, report
     assert report.sound_seconds == pytest.approx(3.0, abs=0.03)
 
 
 async def test_g05_a_listener_that_comes_late_has_missed_the_start_message():
-    report = await report_of("g05.py", seconds=1.5)
+    report = await report_of("g05.py", seconds=1.5)  # alone: it is about times
     assert not report.ok
     objection = only_objection(report)
     assert "the start message was probably never taken in" in objection.problem
@@ -89,8 +120,8 @@ async def test_g05_a_listener_that_comes_late_has_missed_the_start_message():
     assert report.received["invalid"] > 30
 
 
-async def test_g06_the_reason_of_a_close_frame_is_shown():
-    report = await report_of("g06.py")
+def test_g06_the_reason_of_a_close_frame_is_shown(reports):
+    report = reports["g06.py"]
     assert (report.close_code, report.close_reason) == (1011, "upstream quota used up")
     assert report.to_dict()["close_reason"] == "upstream quota used up"
     first = repr(report).splitlines()[0]

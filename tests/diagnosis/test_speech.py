@@ -117,6 +117,13 @@ def test_soft_begin_before_a_short_gap_belongs_to_speech():
     assert find_speech((SECOND + soft + LOUD + SECOND).payload) == [SpeechSpan(50, 106)]
 
 
+def test_word_that_is_cut_off_after_a_pause_belongs_to_the_speech_before_it():
+    word = kit.Clip.tone(440, 0.04, level_db=-30)
+    pause = kit.Clip.silence(0.5)
+    assert find_speech((SECOND + LOUD + pause + word + SECOND).payload) == [SpeechSpan(50, 127)]
+    assert find_speech((SECOND + LOUD + SECOND + word + SECOND).payload) == [SpeechSpan(50, 100)]
+
+
 def test_soft_tone_that_lasts_is_never_taken_for_noise():
     tone = kit.Clip.tone(440, 10.0, level_db=-40)
     assert find_speech((SECOND + tone + SECOND).payload) == [SpeechSpan(50, 550)]
@@ -143,9 +150,86 @@ def test_speech_in_noise_is_found_within_a_tenth_of_a_second(noise_db: float):
     assert spans[0].end == pytest.approx(audible.end, abs=5)
 
 
-def test_noise_that_begins_in_a_call_is_taken_for_noise_after_seconds():
-    sound = SECOND + add_noise(kit.Clip.silence(20.0), -45.0)
-    assert [span.end < 350 for span in find_speech(sound.payload)] == [True]
+def make_noise(colour: str, seconds: float, level_db: float, seed: int) -> np.ndarray:
+    """Return noise that is white, falls by 3 dB an octave, or fills a band."""
+    random = np.random.default_rng(seed)
+    n = round(8000 * seconds)
+    spectrum = np.fft.rfft(random.normal(0, 1, n))
+    hertz = np.maximum(np.fft.rfftfreq(n, 1 / 8000), 50)
+    if colour == "pink":
+        spectrum /= np.sqrt(hertz)
+    if colour == "band":
+        spectrum *= (hertz > 300) & (hertz < 1000)
+    noise = np.fft.irfft(spectrum, n)
+    return noise * (32768 * 10 ** (level_db / 20) / noise.std())
+
+
+def mix_in(noise: np.ndarray, clip: kit.Clip, at: float) -> kit.Clip:
+    """Return `clip` with noise that begins at a time."""
+    samples = clip.samples().astype(np.float64)
+    begin = round(8000 * at)
+    samples[begin : begin + len(noise)] += noise
+    return kit.Clip(encode_ulaw(np.rint(samples.clip(-32768, 32767)).astype(np.int16)))
+
+
+@pytest.mark.parametrize("colour", ["white", "pink", "band"])
+@pytest.mark.parametrize("level_db", [-52.0, -45.0, -30.0, -12.0])
+def test_noise_that_begins_after_silence_is_no_speech(colour: str, level_db: float):
+    for seed in range(4):
+        begin = 1.0 + 0.005 * seed  # anywhere within a frame
+        noise = make_noise(colour, 3.0, level_db, seed)
+        noisy = mix_in(noise, kit.Clip.silence(5.0), begin)
+        assert find_speech(noisy.payload) == [], f"seed {seed}"
+
+
+def test_begin_that_was_noise_ends_with_the_same_frame():
+    noisy = mix_in(make_noise("white", 3.0, -30.0, 1), kit.Clip.silence(4.0), 1.0)
+    detector = SpeechDetector()
+    edges = [edge for frame in noisy.frames() for edge in detector.feed(frame)]
+    assert edges == [SpeechEdge("begins", 50), SpeechEdge("ends", 50)]
+    assert detector.noise_db == pytest.approx(-30.0, abs=1.0)
+    assert detector.noises == {-30}
+
+
+@pytest.mark.parametrize("colour", ["white", "pink"])
+@pytest.mark.parametrize("name", ["greeting", "question", "reply"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(0.0, 2.0), (1.0, 2.0), (0.6, 0.6), (0.2, 0.2)],
+    ids=["stays", "begins earlier and stays", "around it", "shortly around it"],
+)
+def test_noise_that_comes_with_speech_is_not_part_of_it(
+    colour: str, name: str, before: float, after: float
+):
+    speech = scale(kit.load_clip(f"sample_audio/{name}.wav"), -15.0)
+    audible = find_audible(speech.payload)
+    assert audible is not None
+    clean = SECOND + SECOND + kit.Clip(speech.payload[audible.first * 160 : audible.end * 160])
+    end = len(clean.payload) // 160
+    clean += SECOND + SECOND
+    noise = make_noise(colour, end / 50 - 2.0 + before + after, -40.0, 2)
+    spans = find_speech(mix_in(noise, clean, 2.0 - before).payload, pause_ms=1000)
+    assert len(spans) == 1
+    assert spans[0].first == pytest.approx(100, abs=4)
+    assert spans[0].end == pytest.approx(end, abs=6)
+
+
+def test_speech_goes_on_after_noise_has_begun():
+    speech = scale(kit.load_clip("sample_audio/reply.wav"), -15.0)
+    clean = SECOND + speech + SECOND + SECOND + speech + SECOND
+    noise = make_noise("white", speech.seconds + 3.0, -40.0, 5)
+    spans = find_speech(mix_in(noise, clean, 1.0 + speech.seconds).payload, pause_ms=1000)
+    assert len(spans) == 2
+
+
+@pytest.mark.parametrize("level_db", [-20.0, -40.0])
+def test_vowel_that_is_held_is_speech(level_db: float):
+    time = np.arange(16000) / 8000
+    pitch = np.cumsum(120 + 3 * np.sin(2 * np.pi * 5 * time)) / 8000
+    vowel = sum(np.sin(2 * np.pi * n * pitch) / n for n in range(1, 20))
+    vowel += np.random.default_rng(4).normal(0, 0.05, len(time))
+    clip = scale(kit.Clip(encode_ulaw((vowel * 6000).astype(np.int16))), level_db)
+    assert find_speech((SECOND + clip + SECOND).payload) == [SpeechSpan(50, 150)]
 
 
 @pytest.mark.parametrize("noise_db", [-11.0, -20.0, -30.0])
@@ -155,6 +239,47 @@ def test_loud_noise_from_the_begin_is_no_speech(noise_db: float):
 
 def test_tone_from_the_first_frame_is_speech():
     assert find_speech((LOUD + SECOND).payload) == [SpeechSpan(0, 50)]
+
+
+SOUNDS = {
+    "tone": (440,),
+    "high tone": (3000,),
+    "dial tone": (350, 440),
+    "key": (697, 1209),
+    "chord": (262, 330, 392),
+}
+
+
+@pytest.mark.parametrize("hertz", SOUNDS.values(), ids=SOUNDS)
+@pytest.mark.parametrize(("level_db", "fade"), [(-6.0, 0), (-20.0, 160), (-34.0, 40)])
+def test_steady_sound_of_any_length_is_found_wherever_it_begins(
+    hertz: tuple[int, ...], level_db: float, fade: int
+):
+    for frames in [1, 2, *range(3, 61)]:
+        time = np.arange(frames * 160) / 8000
+        sound = sum(np.sin(2 * np.pi * each * time) for each in hertz) / len(hertz)
+        ramp = np.minimum(1, np.arange(len(time)) / max(1, fade))
+        sound *= ramp * ramp[::-1] * 32767 * 10 ** (level_db / 20)
+        clip = kit.Clip(encode_ulaw(np.rint(sound).astype(np.int16)))
+        audible = find_audible(clip.payload)
+        assert audible is not None
+        assert audible == SpeechSpan(0, frames)
+        for silent in (0, 1, 30):
+            before = b"\xff" * 160 * silent
+            for after in (b"", b"\xff" * 160, b"\xff" * 160 * 30):
+                expected = [SpeechSpan(silent, silent + frames)] if frames >= 3 else []
+                spans = find_speech(before + clip.payload + after)
+                assert spans == expected, f"{frames} frames, silence before: {silent}"
+
+
+@pytest.mark.parametrize("frames", [5, 15, 19, 20, 21, 30, 60])
+def test_music_from_the_first_frame_is_found(frames: int):
+    time = np.arange(frames * 160) / 8000
+    notes = [np.exp(-(time % 0.25) * 3) * np.sin(2 * np.pi * hz * time) for hz in (262, 330, 392)]
+    music = kit.Clip(encode_ulaw(np.rint(sum(notes) * 5000).astype(np.int16)))
+    assert find_speech(music.payload) == [SpeechSpan(0, frames)]
+    assert find_speech((music + SECOND).payload) == [SpeechSpan(0, frames)]
+    assert find_speech((SECOND + music).payload) == [SpeechSpan(50, 50 + frames)]
 
 
 def test_short_word_from_the_first_frame_is_speech():

@@ -12,14 +12,8 @@ import pytest
 
 import twistream_kit as kit
 from twistream_kit.audio.g711 import encode_ulaw
-from twistream_kit.diagnosis.turns import (
-    DEFINITIONS,
-    EXACT_UNCERTAINTY,
-    TurnFigure,
-    Turns,
-    find_turns,
-    turns,
-)
+from twistream_kit.diagnosis.turn_figures import DEFINITIONS, EXACT_UNCERTAINTY, TurnFigure
+from twistream_kit.diagnosis.turns import Turns, find_turns, turns
 from twistream_kit.errors import WrongState, WrongType, WrongValue
 
 FADE_SECONDS = 0.3
@@ -138,6 +132,36 @@ def test_server_that_pauses_between_sentences_has_not_stopped():
     heard = place((0.5, speech(1.3)), (2.3, speech(2.0)), seconds=8.0)
     found = find_turns(heard, acts=[say(1.5, QUESTION, "interrupt")])
     assert found.barge_in_ms.values == (2800.0,)
+    assert found[0].ending == "finished"
+
+
+def test_server_that_pauses_where_the_caller_begins_has_not_stopped():
+    sentence = kit.Clip(speech(5.0).payload[: round(0.9 * 8000)])  # it does not fade out
+    heard = place((0.5, sentence), (2.0, sentence), seconds=8.0)
+    found = find_turns(heard, acts=[say(1.5, QUESTION, "interrupt")])
+    assert found.barge_in_ms.values == (1400.0,)
+    assert [turn.who for turn in found] == ["server", "caller"]
+
+
+def test_server_that_speaks_on_while_the_caller_speaks_has_not_stopped():
+    sentence = kit.Clip(speech(5.0).payload[: round(1.2 * 8000)])
+    heard = place((0.5, sentence), (2.2, sentence), seconds=8.0)
+    found = find_turns(heard, acts=[say(1.5, QUESTION, "interrupt")])
+    assert found.barge_in_ms.values == (1900.0,)
+    cleared = find_turns(heard, acts=[say(1.5, QUESTION, "interrupt")], clears=[1.7])
+    assert cleared.barge_in_ms.values == (200.0,)
+
+
+def test_server_that_stops_softly_and_answers_at_once_has_stopped():
+    heard = place((0.5, speech(1.3)), (2.66, speech(1.0)), seconds=6.0)
+    found = find_turns(heard, acts=[say(1.5, QUESTION, "interrupt")])
+    assert found.barge_in_ms.values == (300.0,)
+    assert found.response_ms.values == (pytest.approx(160.0),)
+
+
+def test_call_lasts_as_long_as_its_sound():
+    found = find_turns(place((1.0, speech(1.0)), seconds=4.0), acts=[], seconds=1.5)
+    assert found.seconds == 4.0
     assert found[0].ending == "finished"
 
 
@@ -350,6 +374,112 @@ def test_limit_that_is_no_number_at_all_is_refused(conversation: Turns):
 def test_junit_refuses_a_limit_that_is_no_number(conversation: Turns):
     with pytest.raises(WrongType, match="response_ms is 'fast'; give a number"):
         conversation.to_junit(response_ms="fast")
+
+
+# Whatever was heard and said.
+
+
+def draw_sound(random: np.random.Generator) -> bytes:
+    """Return sound that is right, damaged, or none at all, of any length."""
+    n = int(random.choice([0, 1, 79, 160, 161, 1000, 8000, random.integers(20000)]))
+    samples = np.arange(n)
+    match random.integers(9):
+        case 0:
+            return b"\xff" * n
+        case 1:
+            return bytes(n)
+        case 2:
+            return random.bytes(n)
+        case 3:  # A-law
+            codes = np.frombuffer(encode_ulaw((8000 * np.sin(samples / 5)).astype(np.int16)), "u1")
+            return (codes ^ 0x55).tobytes()
+        case 4:  # clipped
+            return encode_ulaw((np.sign(np.sin(samples / 5)) * 32767).astype(np.int16))
+        case 5:  # a DC offset
+            return encode_ulaw(np.full(n, random.integers(-32768, 32768), np.int16))
+        case 6:
+            noise = random.normal(0, 10 ** random.uniform(0, 4), n)
+            return encode_ulaw(noise.clip(-32768, 32767).astype(np.int16))
+        case 7:
+            return encode_ulaw((10 ** random.uniform(1, 4) * np.sin(samples / 5)).astype(np.int16))
+        case _:
+            words = kit.load_clip("sample_audio/reply.wav").payload
+            return (words[int(random.integers(len(words))) :] + words)[:n]
+
+
+def draw_track(random: np.random.Generator) -> kit.Clip:
+    return kit.Clip(b"".join(draw_sound(random) for _ in range(random.integers(6))))
+
+
+def check_table(found: Turns, case: str) -> None:
+    """Check what is true of every table of turns, and that it can be shown and written."""
+    begins = [turn.begins for turn in found]
+    assert begins == sorted(begins), case
+    for turn in found:
+        assert 0 <= turn.begins <= turn.ends <= found.seconds + 0.04, case  # parts of frames
+        assert 0 <= turn.overlap_ms <= 1000 * (turn.ends - turn.begins) + 1, case
+    assert all(seconds >= 2.0 for _, seconds in found.dead_air), case
+    json.loads(found.to_json())
+    ET.fromstring(found.to_junit(response_ms=800, barge_in_ms=300))
+    assert repr(found).startswith("Turns of a call of"), case
+    assert found.describe() == "" or "ms" in found.describe(), case
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_turns_of_any_sound_are_measured(seed: int):
+    random = np.random.default_rng(seed)
+    heard, said = draw_track(random), draw_track(random)
+    acts, at = [], 0.0
+    for _ in range(random.integers(4)):
+        at += float(random.choice([0.0, 0.013, 0.5, 1.7]))
+        clip = draw_track(random)
+        ends = at + clip.seconds * float(random.choice([0.0, 0.3, 1.0]))
+        acts.append(Said(at, ends, clip, "say", bool(random.integers(2))))
+        at = ends
+    clears = [*random.uniform(-1, 5, random.integers(3))]
+    cut_off = float(random.choice([0.0, 0.5]))
+    check_table(find_turns(heard, said), f"without a script, seed {seed}")
+    found = find_turns(heard, acts=acts, clears=clears, cut_off_seconds=cut_off, seconds=0.0)
+    check_table(found, f"with a script, seed {seed}")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_turns_of_any_capture_are_measured(seed: int):
+    random = np.random.default_rng(seed)
+    sid = "MZ" + "0" * 32
+    capture, at, n = kit.Capture(sid), 0.0, 0
+    if seed % 4:  # otherwise it begins in the middle
+        capture.append(kit.from_twilio.Start(sid), at=0.0)
+    for _ in range(random.integers(100)):
+        at += float(random.choice([0.0, 0.02, 0.02, 0.02, 0.5]))
+        sound = draw_sound(random)
+        match random.integers(6):
+            case 0 | 1 | 2:
+                n += 1
+                track = "inbound" if random.integers(3) else "outbound"
+                chunk, time = (int(random.choice([n, random.integers(1, 9)])) for _ in range(2))
+                payload = sound[:160] or b"\x20"
+                media = kit.from_twilio.Media(sid, payload, n, track, chunk, 20 * time)
+                capture.append(media, at=at)
+            case 3:
+                capture.append(kit.to_twilio.Media(sid, sound or b"\x20"), at=at)
+            case 4:
+                capture.append(kit.to_twilio.Mark(sid, "words"), at=at)
+            case _:
+                capture.append(kit.to_twilio.Clear(sid), at=at)
+    if random.integers(2):
+        capture.append(kit.from_twilio.Stop(sid), at=at)
+    if random.integers(2):
+        capture.note_ending("words#1@1s", "lost")
+    found = turns(capture)
+    assert found.is_estimate
+    check_table(found, f"seed {seed}")
+
+
+def test_capture_without_a_message_has_no_turns():
+    assert repr(turns(kit.Capture("MZ" + "0" * 32))).startswith(
+        "Turns of a call of 0.00 s\n  nobody spoke"
+    )
 
 
 # A capture.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import weakref
 
+import numpy as np
 import pytest
 
 from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.simulator import caller
 from twistream_kit.simulator._script_run import ScriptRun
 from twistream_kit.simulator.call.handset import Handset
@@ -109,6 +111,13 @@ def test_listen_gives_up_in_words_when_nothing_is_heard():
         "the server does before it, or give it a longer limit=."
     )
     assert objection.severity == "warning"
+
+
+def test_noise_that_begins_in_the_call_is_no_answer():
+    noise = np.random.default_rng(1).normal(0, 700, 8000 * 6).astype(np.int16)
+    call = CallByHand(caller.interrupt(STOP, after=1.0, limit=3))
+    call.hear(silence(1.0), Clip(encode_ulaw(noise)))
+    assert call.acts[0].outcome == "no answer to interrupt came within 3 s"
 
 
 def test_listen_says_that_the_server_has_talked_over_the_caller():

@@ -21,7 +21,7 @@ import twistream_kit as kit
 from support.waiting import eventually, soon
 
 PACKAGE = Path(kit.__file__).parent
-GREETING = PACKAGE.parent / "sample_audio" / "greeting.wav"
+REPLY = PACKAGE.parent / "sample_audio" / "reply.wav"
 RUNS = 2
 FRAMES = 8
 CALLER_FRAME = b64encode(bytes(range(0x20, 0xC0))).decode()
@@ -121,10 +121,10 @@ async def journeys() -> dict[str, list[str]]:
             call = OpenCall(far)
             await call.begin()
             stream = await soon(server.next_stream())
-            clip = load_clip(GREETING)  # once more below; the first time it loads libraries
+            clip = load_clip(REPLY)  # once more below; the first time it loads libraries
 
             with entered_modules() as entered:
-                clip = load_clip(GREETING)
+                clip = load_clip(REPLY)
                 stream.play(clip)
                 marks = await call.receive(clip)
             sounds.append(entered)

@@ -34,13 +34,33 @@ ALL_RAN = """before => {
     return models.every(ended) || models.some(stopped);
 }"""
 
-IS_DRAWN = """number => {
-    const { outputArea } = window.jupyterapp.shell.currentWidget.content.widgets[number];
-    const outputs = outputArea.node.querySelectorAll(':scope > .jp-OutputArea-child');
-    return outputs.length >= outputArea.model.length && [...outputs].every(
-        each => each.querySelector('.jp-OutputArea-output'));
+TALL = 12_000
+"""So high, in pixels, that no cell is beyond the edge of the page, where it would not be drawn."""
+
+ALL_IS_DRAWN = """() => {
+    const { content } = window.jupyterapp.shell.currentWidget;
+    const isDrawn = cell => {
+        if (cell.isPlaceholder?.() || !cell.isAttached) return false;
+        if (cell.model.type === 'markdown') return cell.rendered;
+        if (cell.model.type !== 'code') return true;
+        const outputs = Array.from(
+            { length: cell.outputArea.model.length }, (_, i) => cell.outputArea.model.get(i));
+        const shown = cell.outputArea.node.querySelectorAll(':scope > .jp-OutputArea-child');
+        return shown.length >= outputs.length && [...shown].every(each =>
+            each.querySelector('.jp-OutputArea-output')?.childNodes.length
+            || each.innerText.trim() === '' && !each.querySelector('.jp-mod-loading'));
+    };
+    return content.widgets.length > 0 && content.widgets.every(isDrawn);
 }"""
-"""JupyterLab draws the outputs of a cell by and by."""
+"""JupyterLab draws the cells of a notebook one after the other, as the page has time for it."""
+
+TWO_FRAMES = """() => new Promise(
+    resolve => requestAnimationFrame(() => requestAnimationFrame(() => resolve())))"""
+
+WIDER = """() => window.jupyterapp.shell.currentWidget.content.widgets.flatMap(cell =>
+    [...cell.node.querySelectorAll('.jp-OutputArea-output')]
+        .map(each => [each.scrollWidth - each.clientWidth, cell.model.sharedModel.getSource()]))"""
+"""Of each output, by how many pixels it is wider than its place, and the source of its cell."""
 
 NUMBER_OF = """text => window.jupyterapp.shell.currentWidget.content.widgets.findIndex(
     ({ model }) => model.type === 'code' && model.sharedModel.getSource().includes(text))"""
@@ -299,20 +319,34 @@ class NotebookPage:
         """Keep a screenshot, of the page or of one element."""
         await (of or self.page).screenshot(path=self._pictures / f"{name}.png")
 
+    async def show_all(self, width: int = 1400) -> None:
+        """Make the page so high that all of the notebook is drawn, and wait for that."""
+        await show_all(self.page, width)
+
     async def assert_no_result_is_wider_than_the_page(self, picture: str = "") -> None:
-        """Look at what each cell shows; with `picture`, take one of each, so named."""
-        for number, cell in enumerate(await self.cells()):
-            if not cell["outputs"]:
-                continue
-            shown = await self.cell_at(number)
-            await self.page.wait_for_function(IS_DRAWN, arg=number)
-            if picture:
-                await self.picture(f"{picture}-{number:02d}", shown)
-            hidden = await shown.locator(".jp-OutputArea-output").evaluate_all(
-                "outputs => outputs.map(output => output.scrollWidth - output.clientWidth)"
-            )
-            assert hidden, cell["source"]
-            assert max(hidden) <= 1, f"{cell['source']} shows {max(hidden)} pixels less than it has"
+        """Look at what each cell shows; with `picture`, take one of each in both themes, so named.
+
+        A theme has colours of its own, and no other widths.
+        """
+        before = self.page.viewport_size
+        await self.show_all(before["width"])
+        found = await self.page.evaluate(WIDER)
+        await self.page.set_viewport_size(before)
+        assert found, "no cell shows anything"
+        assert [each for each in found if each[0] > 1] == []
+        for name in ("Dark", "Light") if picture else ():
+            await self.theme(f"JupyterLab {name}")
+            for number, cell in enumerate(await self.cells()):
+                if cell["outputs"]:
+                    shown = await self.cell_at(number)
+                    await self.picture(f"{picture}-{name.lower()}-{number:02d}", shown)
+
+
+async def show_all(page, width: int) -> None:
+    """Make a page so high that all of its notebook is drawn, and wait for that."""
+    await page.set_viewport_size({"width": width, "height": TALL})
+    await page.wait_for_function(ALL_IS_DRAWN, polling=200)
+    await page.evaluate(TWO_FRAMES)  # laid out for that width
 
 
 class Pages:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.audio.g711 import decode_ulaw
+from twistream_kit.audio.resample import SAMPLE_RATE
 from twistream_kit.errors import WrongValue, require_finite, require_type
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 
@@ -52,20 +53,50 @@ _RISE_DB = 0.12
 _NOISE_FRAMES = 75
 """The noise is looked for in the quietest frame of so many, 1.5 s: people pause more often."""
 
-_QUIET_GAP, _NOISY_GAP = 5, 1
+_QUIET_GAP, _NOISY_GAP = 15, 1
 """How many frames may be missing between one above the threshold and the next at the begin of
 speech: soft speech rises above it, falls below it and rises again; in noise that is chance."""
+
+_FRAGMENT_FRAMES = 30
+"""Up to so many frames after speech a word that was cut off belongs to it, 600 ms."""
 
 _BACK_FRAMES = 25
 """How far back the begin of speech is looked for when it is certain, 500 ms."""
 
-_FIRST_FRAMES = 20
-"""So many frames, 400 ms, decide whether a call that is not quiet at its begin is noisy."""
+_STEADY_FRAMES = 20
+"""So many frames, 400 ms, are compared to tell noise from speech."""
 
-_STEADY_DB = (0.3, 8.0)
-"""The difference between the loudest and the quietest of these frames in noise.  That of a tone is
-less, that of speech 14 dB or more; white noise has 2 dB, such as falls by 6 dB an octave 5 dB, one
-time in a hundred 8 dB (measured)."""
+_STEADY_DB = (0.6, 8.0)
+"""The difference between the loudest and the quietest of these frames in noise: 1 dB or more in
+white noise, 8 dB in half of the noise that falls by 6 dB an octave.  A tone has at most 0.6 dB,
+speech 9 dB or more, but for a vowel that is held (measured)."""
+
+_FLAT = 0.32
+"""The spectral flatness of these frames in noise: 0.5 or more for white and pink noise, 0.33 or
+more where few bands hold it.  That of a vowel that is held is 0.27 at most, of six voices at once
+0.21, of music 0.17, of a tone in noise 0.09, also of one that rises (measured)."""
+
+_FLATNESS_SIZE = 800
+"""The spectrum is taken of so many samples, 100 ms: more, and a tone that rises is a band."""
+
+_BANDS = 16
+"""Into so many bands the spectrum is divided, of 240 Hz each."""
+
+_LOWEST_HZ = 60
+"""What is lower does not pass a telephone line."""
+
+_UNLIKE_NOISE_FRAMES = 5
+"""After a spectrum that is not flat the next one is taken so many frames later: it costs more than
+all else."""
+
+_KNOWN_DB = 1.5
+"""Noise whose level is estimated as well as that is not compared again."""
+
+_SHORT_NOISE_FRAMES = 9
+"""Noise that is shorter cannot be distinguished from a consonant, 180 ms."""
+
+_ALIKE_DB = 3.0
+"""The mean level of 100 ms of noise is so close to that of other parts of it."""
 
 _SETTLED_DB = 3.0
 """The quietest tenth of a clip with noise is so far apart at most; the pauses of clean speech, in
@@ -119,11 +150,13 @@ class SpeechDetector:
     lower one and at least one frame is above the higher one, and ends after a pause below the lower
     one.  On a quiet line both are -50 dBFS, the level from which a frame is audible; where there is
     noise, they are 6 and 9 dB above it.  The noise is estimated from the
-    frames that are not speech, and from the quietest frame of the last 1.5 s.  Sound with which a
-    call begins is noise if its level is steady for 400 ms, though not as steady as that of a tone.
+    frames that are not speech, and from the quietest frame of the last 1.5 s.  Sound of a steady
+    level and a flat spectrum is noise when it has lasted for 400 ms, in the middle of a call too.
 
     A begin or an end is reported later than it was, but with the number of the frame in which it
-    was.  It tells sound from silence and noise, not speech from music: a tone is speech too.
+    was.  If what began turns out to be noise, it ends with the frame with which it began.  It tells
+    sound from silence and noise, not speech from music: a tone is speech too, and so are several
+    voices in the background until they have lasted for seconds.
 
     Args:
         pause_ms: The silence after which speech has ended, in milliseconds, at least 20.
@@ -133,6 +166,7 @@ class SpeechDetector:
         frames: The number of frames so far.
         level_db: The level of the last frame, -96 to 0 dBFS.
         noise_db: The estimate of the noise, in dBFS.
+        noises: The levels of the noises that were found so far, in whole dBFS.
 
     Raises:
         ValueError: If `pause_ms` is less than a frame.
@@ -160,8 +194,12 @@ class SpeechDetector:
         self.speaking = False
         self.frames = 0
         self.level_db = self.noise_db = _SILENT_DB
+        self.noises: set[int] = set()
         self._pause_frames = math.ceil(pause_ms / PTIME_MS)
         self._levels: deque[float] = deque(maxlen=_NOISE_FRAMES)
+        self._sound: deque[bytes] = deque(maxlen=_STEADY_FRAMES)
+        self._compare_at = _STEADY_FRAMES
+        self._begin = 0
         self._count = 0
         self._had_clear = False
         self._is_settled = False
@@ -186,19 +224,31 @@ class SpeechDetector:
             )
         self.level_db = level = measure_level(frame)
         self._levels.append(level)
+        self._sound.append(frame)
         self.frames += 1
         if not self._is_settled:
             self._settle(level)
+        elif (self.speaking or self._count) and self._is_noise():
+            self._take_for_noise()
         edges = self._count_down(level) if self.speaking else self._count_up(level)
         self._estimate_noise(level)
         return edges
 
     def finish(self) -> list[SpeechEdge]:
-        """Return the end of speech that has not ended, because the sound has."""
-        if not self.speaking:
-            return []
-        self.speaking = False
-        return [SpeechEdge("ends", self._last)]
+        """Return the end of speech that has not ended, because the sound has.
+
+        Returns:
+            No edge, or one; two if the sound was too short to tell that speech had begun.
+        """
+        edges: list[SpeechEdge] = []
+        if not self._is_settled and self._count * PTIME_MS >= BEGIN_MS:
+            edges.append(SpeechEdge("begins", self._find_begin()))
+            self._is_settled = self.speaking = True
+            self._last = self.frames
+        if self.speaking:
+            self.speaking = False
+            edges.append(SpeechEdge("ends", self._last))
+        return edges
 
     def __repr__(self) -> str:
         state = "speech" if self.speaking else "no speech"
@@ -223,7 +273,7 @@ class SpeechDetector:
         is_long = (self._count + (not is_loud)) * PTIME_MS >= BEGIN_MS
         if not (is_long and self._had_clear and self._is_settled):
             return []
-        first = self._find_begin()
+        first = self._begin = self._find_begin()
         self.speaking, self._count, self._had_clear = True, 0, False
         self._last = self.frames if is_loud else self.frames - 1
         return [SpeechEdge("begins", first)]
@@ -233,7 +283,7 @@ class SpeechDetector:
         if level > self._threshold_db:
             self._last = self.frames
             return []
-        if self.frames - self._last < self._pause_frames:
+        if self._begin < self._last and self.frames - self._last < self._pause_frames:
             return []
         self.speaking = False
         return [SpeechEdge("ends", self._last)]
@@ -253,16 +303,43 @@ class SpeechDetector:
     def _settle(self, level: float) -> None:
         """Estimate the noise with which the call begins."""
         self.noise_db = _QUIETEST_NOISE_DB
-        self._is_settled = level <= AUDIBLE_DB or self.frames == _FIRST_FRAMES
-        if level <= AUDIBLE_DB:
-            self.noise_db = max(_QUIETEST_NOISE_DB, level)
-        if level <= AUDIBLE_DB or not self._is_settled:
-            return
-        steady = [*self._levels][2:]  # a tone fades in
+        self._is_settled = level <= AUDIBLE_DB or self.frames == _STEADY_FRAMES
+        if self._is_noise():
+            self._take_for_noise()
+
+    def _is_noise(self) -> bool:
+        """Whether the last frames are noise: steady, but not as a tone is, and of no pitch."""
+        if self.frames < self._compare_at:
+            return False
+        levels = sorted([*self._levels][-_STEADY_FRAMES:])
+        quietest, loudest = levels[0], levels[-1]
+        is_known = sum(levels) / len(levels) < self.noise_db + _KNOWN_DB
+        if is_known or quietest <= AUDIBLE_DB - ABOVE_NOISE_DB:
+            return False
         least, most = _STEADY_DB
-        if least < max(steady) - min(steady) < most:
-            self.noise_db = sum(steady) / len(steady)
-            self._count, self._had_clear = 0, False
+        # A tone fades in and out within two frames.
+        if loudest - quietest >= most or loudest - levels[2] <= least:
+            return False
+        if measure_flatness(b"".join(self._sound)) > _FLAT:
+            return True
+        self._compare_at = self.frames + _UNLIKE_NOISE_FRAMES
+        return False
+
+    def _take_for_noise(self) -> None:
+        """Estimate the noise from the last frames, and take from speech what belongs to it."""
+        levels = [*self._levels]
+        steady = levels[-_STEADY_FRAMES:]
+        self.noise_db = sum(steady) / len(steady)
+        self.noises.add(round(self.noise_db))
+        self._count, self._had_clear = 0, False
+        if not self.speaking:
+            return
+        last = self.frames
+        while last > self.frames - len(levels) and (
+            levels[last - 1 - self.frames] <= self._threshold_db
+        ):
+            last -= 1
+        self._last = max(self._begin, last)
 
     def _estimate_noise(self, level: float) -> None:
         if not self._is_settled:
@@ -276,7 +353,8 @@ class SpeechDetector:
                 highest = max(self.noise_db, _LOUDEST_NOISE_DB)
                 self.noise_db = min(self.noise_db + _RISE_DB, quietest, highest)
         else:
-            self.noise_db += (level - self.noise_db) / 10
+            # At first it takes less, but one frame is not enough: sound may fade in.
+            self.noise_db += (level - self.noise_db) / min(self.frames + 1, 10)
 
 
 def find_speech(payload: bytes, *, pause_ms: float = PAUSE_MS) -> list[SpeechSpan]:
@@ -287,17 +365,79 @@ def find_speech(payload: bytes, *, pause_ms: float = PAUSE_MS) -> list[SpeechSpa
         pause_ms: As in `SpeechDetector`.
     """
     detector = SpeechDetector(pause_ms=pause_ms)
-    spans: list[SpeechSpan] = []
-    first = 0
     edges: list[SpeechEdge] = []
+    levels: list[float] = []
     for begin in range(0, len(payload), FRAME_BYTES):
         edges += detector.feed(payload[begin : begin + FRAME_BYTES].ljust(FRAME_BYTES, b"\xff"))
-    for edge in [*edges, *detector.finish()]:
-        if edge.kind == "begins":
-            first = edge.frame
-        else:
-            spans.append(SpeechSpan(first, edge.frame))
-    return spans
+        levels.append(detector.level_db)
+    edges += detector.finish()
+    ends = zip(edges[::2], edges[1::2], strict=True)
+    spans = [SpeechSpan(one.frame, two.frame) for one, two in ends if two.frame > one.frame]
+    noises = [*detector.noises, *_find_short_noise(spans, levels, payload)]
+    limits = [*(span.first for span in spans), len(levels)][1:]
+    whole = [_add_fragment(span, levels[:limit]) for span, limit in zip(spans, limits, strict=True)]
+    return [_trim(span, levels, noises) for span in whole]
+
+
+def _add_fragment(span: SpeechSpan, levels: list[float]) -> SpeechSpan:
+    """Return a piece of speech with the word that was cut off after it, on a quiet line.
+
+    Who is stopped right after a pause is heard for less than 60 ms, which is no speech by itself.
+    """
+    after = levels[span.end : span.end + _FRAGMENT_FRAMES]
+    loud = [number for number, level in enumerate(after, 1) if level > AUDIBLE_DB]
+    is_quiet = min(after, default=0.0) <= _QUIETEST_NOISE_DB
+    return SpeechSpan(span.first, span.end + loud[-1]) if loud and is_quiet else span
+
+
+def _find_short_noise(spans: list[SpeechSpan], levels: list[float], payload: bytes) -> list[float]:
+    """Return the levels of noise that begins shortly before speech and ends shortly after.
+
+    A consonant such as s can be as long, as steady and as flat, but hardly at the begin of one
+    piece and, with the same level, at the end of another.
+    """
+    size = _SHORT_NOISE_FRAMES
+    long_ones = [span for span in spans if span.end - span.first > 2 * size]
+
+    def measure_noise(begin: int) -> float | None:
+        part = levels[begin : begin + size]
+        sound = payload[begin * FRAME_BYTES : (begin + size) * FRAME_BYTES]
+        is_steady = len(part) == size and max(part) - min(part) < _STEADY_DB[1]
+        is_noise = is_steady and min(part) > AUDIBLE_DB and measure_flatness(sound) > _FLAT
+        return sum(part) / size if is_noise else None
+
+    heads = [measure_noise(span.first) for span in long_ones]
+    # The noise may have been learnt meanwhile, and then it follows the speech.
+    ends = [end for span in long_ones for end in (span.end - size, span.end)]
+    tails = [level for end in ends if (level := measure_noise(end)) is not None]
+    return [
+        head
+        for head in heads
+        if head is not None and any(abs(head - tail) < _ALIKE_DB for tail in tails)
+    ]
+
+
+def _trim(span: SpeechSpan, levels: list[float], noises: list[float]) -> SpeechSpan:
+    """Return a piece of speech without the noise with which it begins and ends."""
+    first, end = span
+    for noise in noises:
+        threshold = max(AUDIBLE_DB, noise + ABOVE_NOISE_DB)
+        loud = [number for number in range(first, end) if levels[number] > threshold]
+        if not loud:
+            continue
+        if _is_level_of(noise, levels[first : loud[0]]):
+            first = loud[0]
+        if _is_level_of(noise, levels[loud[-1] + 1 : end]):
+            end = loud[-1] + 1
+    return SpeechSpan(first, end)
+
+
+def _is_level_of(noise: float, levels: list[float]) -> bool:
+    """Whether frames, and not only a few, have the level of a noise."""
+    if len(levels) * PTIME_MS < BEGIN_MS:
+        return False
+    is_steady = max(levels) - min(levels) < _STEADY_DB[1]
+    return is_steady and abs(sum(levels) / len(levels) - noise) < _ALIKE_DB
 
 
 def find_audible(payload: bytes) -> SpeechSpan | None:
@@ -341,6 +481,29 @@ def _find_noise(levels: list[float]) -> float:
     return ordered[quiet] if ordered[loud] - ordered[quiet] > CLEARLY_ABOVE_DB else _SILENT_DB
 
 
+def measure_flatness(payload: bytes) -> float:
+    """Return the spectral flatness of PCMU within narrow bands, weighted by their power.
+
+    The spectrum of noise of any colour is flat within such a band; a pitch makes lines in it.
+
+    Args:
+        payload: At least 100 ms of PCMU.
+
+    Returns:
+        The geometric mean of the power by its arithmetic mean: 0 for a tone, 0.56 for noise.
+    """
+    samples = _build_samples().take(np.frombuffer(payload, np.uint8))
+    pieces = samples[: len(samples) // _FLATNESS_SIZE * _FLATNESS_SIZE].reshape(-1, _FLATNESS_SIZE)
+    pieces = (pieces - pieces.mean(axis=1, keepdims=True)) * _build_window()
+    power = np.abs(np.fft.rfft(pieces, axis=1)) ** 2 + 1e-12
+    lowest = math.ceil(_LOWEST_HZ * _FLATNESS_SIZE / SAMPLE_RATE)
+    width = (power.shape[1] - lowest) // _BANDS
+    bands = power[:, lowest : lowest + width * _BANDS].reshape(len(power), _BANDS, width)
+    means = bands.mean(axis=2)
+    flatness = np.exp(np.log(bands).mean(axis=2)) / means
+    return float((flatness * means).sum() / means.sum())
+
+
 def measure_level(frame: bytes) -> float:
     """Return the level of PCMU without its DC offset, in dB of full scale, -96 to 0."""
     if frame == _SILENT_FRAME:  # most of a call is silence
@@ -354,3 +517,8 @@ def measure_level(frame: bytes) -> float:
 @cache
 def _build_samples() -> NDArray[np.float64]:
     return decode_ulaw(bytes(range(256))) / _FULL_SCALE
+
+
+@cache
+def _build_window() -> NDArray[np.float64]:
+    return np.hanning(_FLATNESS_SIZE)

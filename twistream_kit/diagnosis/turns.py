@@ -3,148 +3,48 @@
 `find_turns` measures at the ear, from the sound itself: what the caller heard and what the caller
 said, on one clock that is counted in frames of 20 ms.  Of a script the clips that were said are
 known, and with them when they begin and end; all else is found by `speech`.  `turns` does the same
-for a capture.  `DEFINITIONS` defines each figure.
+for a capture.  `turn_figures` defines each figure.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any, Literal, Protocol, overload
-from xml.etree import ElementTree as ET
+from typing import Any, overload
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.replay import Replay
-from twistream_kit.diagnosis.speech import (
-    AUDIBLE_DB,
-    find_speech,
-    find_spoken,
-    measure_level,
+from twistream_kit.diagnosis._turn_meter import (
+    Act,
+    Ending,
+    TurnMeter,
+    TurnSpan,
+    Who,
+    find_caller,
+    place_acts,
+    to_seconds,
 )
-from twistream_kit.errors import WrongState, WrongType, WrongValue, quote, require_type
+from twistream_kit.diagnosis.junit import build_junit
+from twistream_kit.diagnosis.turn_figures import (
+    DEFINITIONS,
+    ESTIMATE_UNCERTAINTY,
+    EXACT_UNCERTAINTY,
+    FIXES,
+    WITHOUT_VALUES,
+    TurnFigure,
+    as_json,
+    count,
+    say_ms,
+)
+from twistream_kit.errors import WrongType, WrongValue, quote, require_type
 from twistream_kit.listing import Series
 from twistream_kit.protocol import from_twilio
-from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
+from twistream_kit.protocol.from_twilio import PTIME_MS
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
-
-LEAST_FOR_PERCENTILES = 20
-"""With fewer values, a percentile would be the greatest value or chance."""
-
-TURN_PAUSE_MS = 2000
-"""A party that is silent for longer has ended its turn, even if the other says nothing (ours)."""
-
-DEAD_AIR_MS = 2000
-"""Silence from which a caller asks whether anybody is there (ours)."""
-
-UNANSWERED_MS = 2000
-"""A call that ends sooner after a question says nothing about the answer (ours)."""
-
-FALSE_BARGE_IN_MS = 2000
-"""A server that stops later than this after a sound stopped for another reason (ours)."""
-
-_GOES_ON_MS = 1000
-"""A server that continues within this time after an interruption has not stopped."""
-
-_QUICKEST_ANSWER_MS = 200
-"""What begins sooner after the caller's end is no answer: nobody can know so soon that it is one.
-In conversations between people the gap is 200 ms in the middle (Stivers et al., PNAS 2009)."""
-
-_ABRUPT_DB = 15.0
-"""Speech that ends by itself fades out; if its last frame is this far above the audible level and
-silence follows, it was cut."""
-
-_CLEAR_MS = 100
-"""A clear acts within two frames; the rest is for the difference of two clocks."""
-
-_SOUND = "sound"
-"""The kind of what the caller did not mean for the server."""
-
-_NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 cannot hold; the far end may send them."""
-
-Who = Literal["caller", "server"]
-
-Ending = Literal["finished", "stopped", "stopped by a sound", "cut off", "call ended"]
-
-DEFINITIONS: Mapping[str, str] = {
-    "response_ms": (
-        "from the end of the last audible frame of the caller to the begin of the first audible"
-        " frame of the server that comes after it; below 0 if the server began before the caller"
-        f" had ended, infinite if it was silent for {UNANSWERED_MS / 1000:g} s or longer until the"
-        " caller spoke again or the call ended"
-    ),
-    "barge_in_ms": (
-        "from the begin of the first audible frame of the caller, while the server speaks, to the"
-        " end of the server's last audible frame; infinite if it spoke until the call ended"
-    ),
-    "overlap_ms": "how long both were audible, for each turn of the server in which they were",
-    "dead_air_ms": (
-        f"silence of both of {DEAD_AIR_MS / 1000:g} s or longer that the server ends, or that"
-        " follows the caller until the call ends"
-    ),
-    "false_barge_ins": (
-        "how often the server was stopped by a sound that was not meant to interrupt: it fell"
-        f" silent abruptly, or sent a clear, within {FALSE_BARGE_IN_MS / 1000:g} s after the sound"
-        " began"
-    ),
-    "cut_off_ms": "sound of the server's last words that nobody heard, because it closed too early",
-}
-"""What each figure of `Turns` is; all are measured at the ear, in milliseconds."""
-
-_NOTHING: Mapping[str, str] = {
-    "response_ms": "the caller said nothing that the server could have answered",
-    "barge_in_ms": "the caller did not speak while the server spoke",
-    "overlap_ms": "they did not speak at the same time",
-    "dead_air_ms": "there was no such silence",
-}
-"""Why a figure has no values."""
-
-_FIX: Mapping[str, str] = {
-    "response_ms": "Let the caller say something, and wait for the answer",
-    "barge_in_ms": "Let the caller interrupt the server while it speaks",
-}
-
-EXACT_UNCERTAINTY = (
-    "each edge lies in a frame of 20 ms, so a time between two edges is right to ±20 ms; with noise"
-    " in the sound an edge may be off by several frames"
-)
-
-ESTIMATE_UNCERTAINTY = (
-    "estimated from your side of the call: response_ms and barge_in_ms lack the way from the"
-    " caller's phone to you and back, 100 to 600 ms with the real service, so the caller waited"
-    " longer by that; overlap_ms may be off by as much either way; dead_air_ms lacks it where the"
-    " caller spoke last; the begins and ends of the caller's speech are found by a detector, right"
-    " to ±60 ms on a quiet line"
-)
-
-
-class Act(Protocol):
-    """Something that a caller with a script did."""
-
-    @property
-    def kind(self) -> str:
-        """``say``, ``interrupt`` and the like."""
-
-    @property
-    def begins(self) -> float:
-        """When its sound began, in seconds of the call's clock."""
-
-    @property
-    def ends(self) -> float:
-        """When its sound ended, likewise; earlier than the clip's length if the call ended."""
-
-    @property
-    def clip(self) -> Clip | None:
-        """Its sound, clean; None without any."""
-
-    @property
-    def meant(self) -> bool:
-        """Whether its sound is meant for the server; that of a cough is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +81,10 @@ class Turn:
     def delay(self) -> str:
         """The response time or the barge-in time in words; empty if there is none."""
         if self.who == "server" and self.response_ms is not None:
-            return f"answers after {_say_ms(self.response_ms)}"
+            return f"answers after {say_ms(self.response_ms)}"
         if self.barge_in_ms is not None:
             is_stopped = math.isfinite(self.barge_in_ms)
-            return f"stops it in {_say_ms(self.barge_in_ms)}" if is_stopped else "does not stop it"
+            return f"stops it in {say_ms(self.barge_in_ms)}" if is_stopped else "does not stop it"
         return "no answer" if self.response_ms is not None else ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -194,8 +94,8 @@ class Turn:
             "begins": round(self.begins, 3),
             "ends": round(self.ends, 3),
             "kind": self.kind,
-            "response_ms": _as_json(self.response_ms),
-            "barge_in_ms": _as_json(self.barge_in_ms),
+            "response_ms": as_json(self.response_ms),
+            "barge_in_ms": as_json(self.barge_in_ms),
             "overlap_ms": round(self.overlap_ms),
             "ending": self.ending,
             "delay": self.delay,
@@ -204,130 +104,6 @@ class Turn:
     def __repr__(self) -> str:
         said = ", ".join(filter(None, (self.delay, self.ending)))
         return f"<Turn of the {self.who}, {self.begins:.2f} to {self.ends:.2f} s: {said}>"
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class TurnFigure:
-    """One figure of a conversation: its values in the order of the call, in milliseconds.
-
-    Attributes:
-        name: As in `DEFINITIONS`.
-        values: The values; infinite for an answer or an end that never came.
-    """
-
-    name: str
-    values: tuple[float, ...] = ()
-
-    @property
-    def definition(self) -> str:
-        """What was measured."""
-        return DEFINITIONS[self.name]
-
-    @property
-    def never(self) -> int:
-        """How many of the values are infinite."""
-        return sum(math.isinf(value) for value in self.values)
-
-    @property
-    def max(self) -> float:
-        """The greatest value.
-
-        Raises:
-            WrongState: If there is none.
-        """
-        return max(self._require())
-
-    @property
-    def min(self) -> float:
-        """The least value.
-
-        Raises:
-            WrongState: If there is none.
-        """
-        return min(self._require())
-
-    @property
-    def total(self) -> float:
-        """The sum of the values; 0 if there are none."""
-        return sum(self.values)
-
-    @property
-    def p50(self) -> float:
-        """The median.
-
-        Raises:
-            WrongState: If there are fewer than 20 values.
-        """
-        return float(median(self._require_many("p50")))
-
-    @property
-    def p95(self) -> float:
-        """The value that 95 % of the values do not exceed.
-
-        Raises:
-            WrongState: If there are fewer than 20 values.
-        """
-        return self._find_percentile(95)
-
-    @property
-    def p99(self) -> float:
-        """The value that 99 % of the values do not exceed.
-
-        Raises:
-            WrongState: If there are fewer than 20 values.
-        """
-        return self._find_percentile(99)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values for JSON; what is infinite is ``None``, counted in ``never``.
-
-        Percentiles are there from 20 values on.
-        """
-        found: dict[str, Any] = {"values": [_as_json(value) for value in self.values]}
-        found["never"] = self.never
-        found["max"] = _as_json(self.max) if self.values else None
-        if len(self.values) >= LEAST_FOR_PERCENTILES:
-            found |= {name: _as_json(getattr(self, name)) for name in ("p50", "p95", "p99")}
-        return found
-
-    def describe(self) -> str:
-        """Return the values in words: percentiles from 20 on, below that the greatest."""
-        n = len(self.values)
-        if not n:
-            return "none"
-        if n == 1:
-            return _say_ms(self.max)
-        ends = [value for value in self.values if math.isfinite(value)]
-        parts = [f"at most {_say_ms(max(ends))}"] if ends else []
-        if n >= LEAST_FOR_PERCENTILES:
-            parts.insert(0, f"median {_say_ms(self.p50)}, 95 % within {_say_ms(self.p95)}")
-        if self.never:
-            parts.append(f"{_count(self.never, 'time')} never")
-        return f"{', '.join(parts)} ({n} values)"
-
-    def __repr__(self) -> str:
-        return f"<TurnFigure {self.name}: {self.describe()}>"
-
-    def _find_percentile(self, percent: int) -> float:
-        ordered = sorted(self._require_many(f"p{percent}"))
-        return ordered[math.ceil(percent / 100 * len(ordered)) - 1]
-
-    def _require_many(self, name: str) -> tuple[float, ...]:
-        values = self._require()
-        if len(values) < LEAST_FOR_PERCENTILES:
-            raise WrongState(
-                f"{self.name}.{name} needs {LEAST_FOR_PERCENTILES} values, and there are "
-                f"{len(values)}; ask for {self.name}.max, or measure more"
-            )
-        return values
-
-    def _require(self) -> tuple[float, ...]:
-        if not self.values:
-            raise WrongState(
-                f"{self.name} has no values: {_NOTHING[self.name]}. "
-                f"{_FIX.get(self.name, f'Ask for {self.name}.total, which is 0')}"
-            )
-        return self.values
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -419,16 +195,16 @@ class Turns:
         """Return in words what a caller would complain about whatever the limits are."""
         said = []
         if never := self.response_ms.never:
-            said.append(f"{_count(never, 'time')} the server did not answer")
+            said.append(f"{count(never, 'time')} the server did not answer")
         if never := self.barge_in_ms.never:
-            said.append(f"{_count(never, 'time')} the server went on speaking until the call ended")
+            said.append(f"{count(never, 'time')} the server went on speaking until the call ended")
         if self.false_barge_ins:
-            times = _count(self.false_barge_ins, "time")
+            times = count(self.false_barge_ins, "time")
             said.append(
                 f"{times} the server was stopped by a sound that was not meant to interrupt"
             )
         if self.cut_off_ms:
-            cut = _say_ms(self.cut_off_ms)
+            cut = say_ms(self.cut_off_ms)
             said.append(f"the server's last {cut} were not heard: it closed too early")
         return said
 
@@ -546,18 +322,18 @@ class Turns:
             if math.isnan(limit):
                 raise WrongValue(f"{name} is nan; give a limit in milliseconds")
         cases = {
-            name: f"{name} has no values: {_NOTHING[name]}. {_FIX[name]}"
-            for name in _FIX
+            name: f"{name} has no values: {WITHOUT_VALUES[name]}. {FIXES[name]}"
+            for name in FIXES
             if math.isfinite(limits.get(name, math.inf)) and not getattr(self, name).values
         }
         for figure in self.figures:
             limit = limits.get(figure.name, math.inf)
             for number, value in enumerate(figure.values, 1):
                 cases[f"{figure.name} {number}"] = _object_to_value(value, limit)
-        times = _count(self.false_barge_ins, "time")
+        times = count(self.false_barge_ins, "time")
         false = f"{times} stopped by a sound that was not meant to interrupt"
         cases["false_barge_ins"] = false if self.false_barge_ins else ""
-        cut = f"{_say_ms(self.cut_off_ms)} of its last words were not heard"
+        cut = f"{say_ms(self.cut_off_ms)} of its last words were not heard"
         cases["cut_off_ms"] = cut if self.cut_off_ms else ""
         return cases
 
@@ -584,7 +360,7 @@ class Turns:
         width = max((len(turn.delay) for turn in self.rows), default=0)
         for turn in self.rows:
             kind = f" ({turn.kind})" if turn.kind not in ("speech", "say") else ""
-            overlap = f", both for {_say_ms(turn.overlap_ms)}" if turn.overlap_ms else ""
+            overlap = f", both for {say_ms(turn.overlap_ms)}" if turn.overlap_ms else ""
             lines.append(
                 f"  {turn.who}  {turn.begins:5.2f} to {turn.ends:5.2f} s  "
                 f"{turn.delay:{width}}  {turn.ending}{overlap}{kind}"
@@ -603,41 +379,8 @@ def _object_to_value(value: float, limit: float) -> str:
     if math.isinf(value):
         return "never"
     if value > limit:
-        return f"{_say_ms(value)}, and the limit is {_say_ms(limit)}"
+        return f"{say_ms(value)}, and the limit is {say_ms(limit)}"
     return ""
-
-
-def build_junit(name: str, cases: Mapping[str, str], seconds: float, text: str) -> str:
-    """Return the XML of JUnit.
-
-    Args:
-        name: The name of the test suite.
-        cases: What is wrong with each of its test cases, or empty, by their names.
-        seconds: How long the call lasted.
-        text: What is shown with each failure.
-    """
-    text = _NO_XML.sub("", text)
-    suite = ET.Element(
-        "testsuite",
-        name=name,
-        tests=str(len(cases)),
-        failures=str(sum(map(bool, cases.values()))),
-        errors="0",
-        skipped="0",
-        time=f"{seconds:.3f}",
-    )
-    for case, failure in cases.items():
-        element = ET.SubElement(suite, "testcase", classname=name, name=case, time="0")
-        if failure:
-            about = DEFINITIONS.get(case.partition(" ")[0], "")
-            said = ET.SubElement(element, "failure", message=_NO_XML.sub("", failure))
-            said.text = f"{about}\n{text}".strip()
-    ET.SubElement(suite, "system-out").text = text
-    suites = ET.Element("testsuites")
-    suites.append(suite)
-    ET.indent(suites)
-    document: bytes = ET.tostring(suites, encoding="utf-8", xml_declaration=True)
-    return f"{document.decode()}\n"
 
 
 def turns(call: Any) -> Turns:
@@ -745,23 +488,23 @@ def find_turns(
             over.
         clears: When the server sent a clear that discarded sound, in seconds.
         cut_off_seconds: How much sound was queued when the server closed.
-        seconds: The duration of the call; that of the longer clip if None.
+        seconds: The duration of the call, if it was longer than all that was heard and said.
         is_estimate: Whether the sound was not taken at the ear.
 
     Raises:
         ValueError: If an act ends before it begins.
     """
     said = said or Clip(b"", "caller")
-    if seconds is None:
-        seconds = max(heard.seconds, said.seconds)
-    measured = _TurnMeter(heard, seconds, clears)
-    measured.add_caller(_place_acts(acts) if acts is not None else _find_caller(said))
+    last_act = max((act.ends for act in acts or () if act.clip is not None), default=0.0)
+    seconds = max(seconds or 0.0, heard.seconds, said.seconds, last_act)
+    measured = TurnMeter(heard, seconds, clears)
+    measured.add_caller(place_acts(acts) if acts is not None else find_caller(said))
     measured.measure()
     if cut_off_seconds and measured.server:
         measured.server[-1].ending = "cut off"
     rows = sorted([*measured.caller, *measured.server], key=lambda each: each.first)
     return Turns(
-        rows=Series.of((each.make_turn() for each in rows), "turns"),
+        rows=Series.of(map(_make_turn, rows), "turns"),
         seconds=seconds,
         dead_air=tuple(measured.list_dead_air()),
         false_barge_ins=sum(each.ending == "stopped by a sound" for each in measured.server),
@@ -770,57 +513,6 @@ def find_turns(
         heard=heard,
         said=said if acts is None else _render_acts(acts, said),
     )
-
-
-@dataclass(slots=True)
-class _Span:
-    """A turn while it is measured, in frames."""
-
-    who: Who
-    first: int
-    end: int
-    kind: str = "speech"
-    response: float | None = None
-    barge_in: float | None = None
-    overlap: int = 0
-    ending: Ending = "finished"
-
-    @property
-    def is_meant(self) -> bool:
-        return self.kind != _SOUND
-
-    def make_turn(self) -> Turn:
-        return Turn(
-            self.who,
-            _to_seconds(self.first),
-            _to_seconds(self.end),
-            self.kind,
-            None if self.response is None else float(self.response * PTIME_MS),
-            None if self.barge_in is None else float(self.barge_in * PTIME_MS),
-            float(self.overlap * PTIME_MS),
-            self.ending,
-        )
-
-
-def _place_acts(acts: Sequence[Act]) -> list[_Span]:
-    """Return when the audible part of each clip was said."""
-    spans = []
-    for act in acts:
-        if act.ends < act.begins:
-            raise WrongValue(f"an act begins at {act.begins:g} s and ends at {act.ends:g} s")
-        if act.clip is None:
-            continue
-        payload = act.clip.payload[: round((act.ends - act.begins) * BYTES_PER_SECOND)]
-        if (audible := find_spoken(payload)) is not None:
-            begin = round(act.begins * 1000 / PTIME_MS)
-            first, end = audible
-            kind = act.kind if act.meant else _SOUND
-            spans.append(_Span("caller", begin + first, begin + end, kind))
-    return spans
-
-
-def _find_caller(said: Clip) -> list[_Span]:
-    return [_Span("caller", *span) for span in find_speech(said.payload)]
 
 
 def _render_acts(acts: Sequence[Act], said: Clip) -> Clip:
@@ -837,135 +529,14 @@ def _render_acts(acts: Sequence[Act], said: Clip) -> Clip:
     return Clip(bytes(sound), "caller")
 
 
-class _TurnMeter:
-    """What both parties said, in frames, and what follows from it."""
-
-    def __init__(self, heard: Clip, seconds: float, clears: Sequence[float]) -> None:
-        self._heard = heard.payload
-        self.frames = round(seconds * 1000 / PTIME_MS)
-        self._clears = clears
-        self.caller: list[_Span] = []
-        self.server = [_Span("server", *span) for span in find_speech(heard.payload)]
-
-    def add_caller(self, spans: list[_Span]) -> None:
-        """Add what the caller said; then join what is one turn of the server, and of the caller."""
-        self.caller = spans
-        if all(span.kind == "speech" for span in spans):  # found, not known
-            self.caller = self._join(spans, self.server, self._pauses)
-        self.server = self._join(self.server, self.caller, self._is_continued)
-
-    def measure(self) -> None:
-        """Measure everything that two turns have with each other."""
-        meant = [span for span in self.caller if span.is_meant]
-        for place, span in enumerate(meant):
-            limit = meant[place + 1].first if place + 1 < len(meant) else self.frames
-            self._measure_answer(span, limit)
-        for span in self.caller:
-            self._measure_interruption(span)
-        for one in self.server:
-            for other in self.caller:
-                both = max(0, min(one.end, other.end) - max(one.first, other.first))
-                one.overlap += both
-                other.overlap += both
-        for span in (*self.caller, *self.server):
-            if span.end >= self.frames - 1 and span.ending == "finished" and self._is_cut(span):
-                span.ending = "call ended"
-
-    def list_dead_air(self) -> Iterator[tuple[float, float]]:
-        """Yield the begin and the duration of each silence that the server should have ended."""
-        last: Who = "server"
-        end = 0
-        for span in sorted([*self.caller, *self.server], key=lambda each: each.first):
-            if span.first - end >= DEAD_AIR_MS / PTIME_MS and span.who == "server":
-                yield _to_seconds(end), _to_seconds(span.first - end)
-            if span.end > end:
-                last, end = span.who, span.end
-        if self.frames - end >= DEAD_AIR_MS / PTIME_MS and last == "caller":
-            yield _to_seconds(end), _to_seconds(self.frames - end)
-
-    def _join(self, spans: list[_Span], others: list[_Span], belongs: Any) -> list[_Span]:
-        joined: list[_Span] = []
-        for span in spans:
-            if joined and belongs(joined[-1], span, others):
-                joined[-1].end = span.end
-            else:
-                joined.append(span)
-        return joined
-
-    def _pauses(self, one: _Span, two: _Span, others: list[_Span]) -> bool:
-        """Whether a caller only pauses between two pieces of speech."""
-        is_answered = any(one.first < other.first < two.first for other in others)
-        return not is_answered and two.first - one.end < TURN_PAUSE_MS / PTIME_MS
-
-    def _is_continued(self, one: _Span, two: _Span, others: list[_Span]) -> bool:
-        """Whether the server only pauses, also where the caller tries to interrupt it."""
-        between = [
-            other
-            for other in others
-            if one.first < other.first < two.first or one.end < other.end <= two.first
-        ]
-        gap = (two.first - one.end) * PTIME_MS
-        if not any(other.is_meant for other in between):
-            stopped = bool(between) and self._is_cut(one)
-            return not stopped and gap < TURN_PAUSE_MS
-        quickest = max(other.end for other in between) + _QUICKEST_ANSWER_MS / PTIME_MS
-        return not self._is_cut(one) and gap < _GOES_ON_MS and two.first < quickest
-
-    def _measure_answer(self, span: _Span, limit: int) -> None:
-        for answer in self.server:
-            if span.first < answer.first < limit and answer.end > span.end:
-                answer.response = answer.first - span.end
-                return
-        if (limit - span.end) * PTIME_MS >= UNANSWERED_MS:
-            span.response = math.inf
-
-    def _measure_interruption(self, span: _Span) -> None:
-        for server in self.server:
-            if not server.first < span.first < server.end:
-                continue
-            went_on = server.end - span.first
-            is_cut = self._is_cut(server)
-            if not span.is_meant:
-                if is_cut and went_on * PTIME_MS <= FALSE_BARGE_IN_MS and self._is_followed(server):
-                    server.ending = "stopped by a sound"
-            elif self._is_followed(server):
-                span.barge_in = went_on
-                if is_cut:
-                    server.ending = "stopped"
-            elif went_on * PTIME_MS >= UNANSWERED_MS:
-                span.barge_in = math.inf
-
-    def _is_followed(self, span: _Span) -> bool:
-        """Whether the call goes on after it."""
-        return span.end < self.frames - 1
-
-    def _is_cut(self, span: _Span) -> bool:
-        """Whether speech did not end by itself: a clear ended it, or it did not fade out."""
-        if span.who == "server":
-            end = span.end * PTIME_MS
-            if any(abs(1000 * clear - end) <= _CLEAR_MS for clear in self._clears):
-                return True
-        else:
-            return False
-        last = self._heard[(span.end - 1) * FRAME_BYTES : span.end * FRAME_BYTES]
-        after = self._heard[span.end * FRAME_BYTES : (span.end + 1) * FRAME_BYTES]
-        is_silent = not after or measure_level(after) <= AUDIBLE_DB
-        return is_silent and bool(last) and measure_level(last) > AUDIBLE_DB + _ABRUPT_DB
-
-
-def _to_seconds(frames: int) -> float:
-    return frames * PTIME_MS / 1000
-
-
-def _say_ms(milliseconds: float) -> str:
-    return "never" if math.isinf(milliseconds) else f"{milliseconds:.0f} ms"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _as_json(milliseconds: float | None) -> float | None:
-    if milliseconds is None or math.isinf(milliseconds):
-        return None
-    return round(milliseconds, 1)
+def _make_turn(span: TurnSpan) -> Turn:
+    return Turn(
+        span.who,
+        to_seconds(span.first),
+        to_seconds(span.end),
+        span.kind,
+        None if span.response is None else float(span.response * PTIME_MS),
+        None if span.barge_in is None else float(span.barge_in * PTIME_MS),
+        float(span.overlap * PTIME_MS),
+        span.ending,
+    )

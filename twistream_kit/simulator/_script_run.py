@@ -58,8 +58,10 @@ class _Attention:
             number = self._first_frame + edge.frame
             if edge.kind == "begins":
                 self._answers.append(_ServerSpeech(number))
-            else:
+            elif number > self._answers[-1].first:
                 self._answers[-1].end = number
+            else:  # it was noise
+                self._answers.pop()
 
     def find_first(self, since: int) -> int | None:
         """Return the first frame of the first speech that lasts or ends after a frame, or None."""

@@ -13,14 +13,9 @@ from typing import Any
 from twistream_kit.audio.clip import Clip, build_write_error, refuse_existing, write_file
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.replay import Replay
+from twistream_kit.diagnosis.junit import build_junit
 from twistream_kit.diagnosis.sound import is_about_timing
-from twistream_kit.diagnosis.turns import (
-    Turns,
-    build_junit,
-    find_clears,
-    find_turns,
-    render_said,
-)
+from twistream_kit.diagnosis.turns import Turns, find_clears, find_turns, render_said
 from twistream_kit.errors import Objection, SettingsError
 from twistream_kit.listing import Series
 from twistream_kit.protocol.ending import EndCause

@@ -28,7 +28,8 @@ from twistream_kit.capture.summary import Figure, Gap, LateMark, MarkEnding
 from twistream_kit.diagnosis.explain import Explanations
 from twistream_kit.diagnosis.files import Mistake, Mistakes
 from twistream_kit.diagnosis.speech import SpeechDetector
-from twistream_kit.diagnosis.turns import Turn, TurnFigure
+from twistream_kit.diagnosis.turn_figures import TurnFigure
+from twistream_kit.diagnosis.turns import Turn
 from twistream_kit.errors import Objections
 from twistream_kit.listing import Listing, Series
 from twistream_kit.live.inspector.stream import Violation

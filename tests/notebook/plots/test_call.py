@@ -328,6 +328,7 @@ def ten_minutes(folder):
     return capture.save(folder / "call.jsonl")
 
 
+@pytest.mark.slow
 def test_ten_minutes_are_loaded_summarised_and_drawn(tmp_path):
     path = ten_minutes(tmp_path)
     capture = Capture.load(path)

@@ -454,7 +454,7 @@ ROWS: dict[tuple[str, str], Columns] = {
         "A turn", ("who", "from (s)", "to (s)", "delay", "both spoke (ms)", "how it ended", "kind"),
         _list_turn_cells,
     ),
-    ("twistream_kit.diagnosis.turns", "TurnFigure"): Columns(
+    ("twistream_kit.diagnosis.turn_figures", "TurnFigure"): Columns(
         "Times", ("figure", "value", "what was measured"),
         lambda figure: (
             code(figure.name),

@@ -1,0 +1,251 @@
+"""Turns while they are measured, in frames: what belongs together, what answers and stops what.
+
+`TurnMeter` takes what both parties said, and measures everything that two turns have with each
+other; `turns` makes a table of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from twistream_kit.audio.clip import Clip
+from twistream_kit.diagnosis.speech import AUDIBLE_DB, find_speech, find_spoken, measure_level
+from twistream_kit.errors import WrongValue
+from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
+from twistream_kit.protocol.playout import BYTES_PER_SECOND
+
+TURN_PAUSE_MS = 2000
+"""A party that is silent for longer has ended its turn, even if the other says nothing (ours)."""
+
+DEAD_AIR_MS = 2000
+"""Silence from which a caller asks whether anybody is there (ours)."""
+
+UNANSWERED_MS = 2000
+"""A call that ends sooner after a question says nothing about the answer (ours)."""
+
+FALSE_BARGE_IN_MS = 2000
+"""A server that stops later than this after a sound stopped for another reason (ours)."""
+
+_GOES_ON_MS = 700
+"""A server that continues within this time after it fell silent has not stopped: between sentences
+a speaker pauses for 400 to 700 ms."""
+
+_PAUSE_MS = 1000
+"""The same where only a pause is possible."""
+
+_QUICKEST_ANSWER_MS = 200
+"""What begins sooner after the caller's end is no answer: nobody can know so soon that it is one.
+In conversations between people the gap is 200 ms in the middle (Stivers et al., PNAS 2009)."""
+
+_ABRUPT_DB = 15.0
+"""Speech that ends by itself fades out; if its last frame is this far above the audible level and
+silence follows, it was cut."""
+
+_CLEAR_MS = 100
+"""A clear acts within two frames; the rest is for the difference of two clocks."""
+
+_SOUND = "sound"
+"""The kind of what the caller did not mean for the server."""
+
+Who = Literal["caller", "server"]
+
+Ending = Literal["finished", "stopped", "stopped by a sound", "cut off", "call ended"]
+
+
+class Act(Protocol):
+    """Something that a caller with a script did."""
+
+    @property
+    def kind(self) -> str:
+        """``say``, ``interrupt`` and the like."""
+
+    @property
+    def begins(self) -> float:
+        """When its sound began, in seconds of the call's clock."""
+
+    @property
+    def ends(self) -> float:
+        """When its sound ended, likewise; earlier than the clip's length if the call ended."""
+
+    @property
+    def clip(self) -> Clip | None:
+        """Its sound, clean; None without any."""
+
+    @property
+    def meant(self) -> bool:
+        """Whether its sound is meant for the server; that of a cough is not."""
+
+
+@dataclass(slots=True)
+class TurnSpan:
+    """A turn while it is measured, in frames."""
+
+    who: Who
+    first: int
+    end: int
+    kind: str = "speech"
+    response: float | None = None
+    barge_in: float | None = None
+    overlap: int = 0
+    ending: Ending = "finished"
+
+    @property
+    def is_meant(self) -> bool:
+        return self.kind != _SOUND
+
+
+def place_acts(acts: Sequence[Act]) -> list[TurnSpan]:
+    """Return when the audible part of each clip was said."""
+    spans = []
+    for act in acts:
+        if act.ends < act.begins:
+            raise WrongValue(f"an act begins at {act.begins:g} s and ends at {act.ends:g} s")
+        if act.clip is None:
+            continue
+        payload = act.clip.payload[: round((act.ends - act.begins) * BYTES_PER_SECOND)]
+        if (audible := find_spoken(payload)) is not None:
+            begin = round(act.begins * 1000 / PTIME_MS)
+            first, end = audible
+            kind = act.kind if act.meant else _SOUND
+            spans.append(TurnSpan("caller", begin + first, begin + end, kind))
+    return spans
+
+
+def find_caller(said: Clip) -> list[TurnSpan]:
+    return [TurnSpan("caller", *span) for span in find_speech(said.payload)]
+
+
+class TurnMeter:
+    """What both parties said, in frames, and what follows from it."""
+
+    def __init__(self, heard: Clip, seconds: float, clears: Sequence[float]) -> None:
+        self._heard = heard.payload
+        self.frames = round(seconds * 1000 / PTIME_MS)
+        self._clears = clears
+        self.caller: list[TurnSpan] = []
+        self.server = [TurnSpan("server", *span) for span in find_speech(heard.payload)]
+
+    def add_caller(self, spans: list[TurnSpan]) -> None:
+        """Add what the caller said; then join what is one turn of the server, and of the caller."""
+        self.caller = spans
+        if all(span.kind == "speech" for span in spans):  # found, not known
+            self.caller = self._join(spans, self.server, self._pauses)
+        self.server = self._join(self.server, self.caller, self._is_continued)
+
+    def measure(self) -> None:
+        """Measure everything that two turns have with each other."""
+        meant = [span for span in self.caller if span.is_meant]
+        for place, span in enumerate(meant):
+            limit = meant[place + 1].first if place + 1 < len(meant) else self.frames
+            self._measure_answer(span, limit)
+        for span in self.caller:
+            self._measure_interruption(span)
+        for one in self.server:
+            for other in self.caller:
+                both = max(0, min(one.end, other.end) - max(one.first, other.first))
+                one.overlap += both
+                other.overlap += both
+        for span in (*self.caller, *self.server):
+            if span.end >= self.frames - 1 and span.ending == "finished" and self._is_cut(span):
+                span.ending = "call ended"
+
+    def list_dead_air(self) -> Iterator[tuple[float, float]]:
+        """Yield the begin and the duration of each silence that the server should have ended."""
+        last: Who = "server"
+        end = 0
+        for span in sorted([*self.caller, *self.server], key=lambda each: each.first):
+            if span.first - end >= DEAD_AIR_MS / PTIME_MS and span.who == "server":
+                yield to_seconds(end), to_seconds(span.first - end)
+            if span.end > end:
+                last, end = span.who, span.end
+        if self.frames - end >= DEAD_AIR_MS / PTIME_MS and last == "caller":
+            yield to_seconds(end), to_seconds(self.frames - end)
+
+    def _join(
+        self,
+        spans: list[TurnSpan],
+        others: list[TurnSpan],
+        belongs: Callable[[TurnSpan, TurnSpan, list[TurnSpan]], bool],
+    ) -> list[TurnSpan]:
+        joined: list[TurnSpan] = []
+        for span in spans:
+            if joined and belongs(joined[-1], span, others):
+                joined[-1].end = span.end
+            else:
+                joined.append(span)
+        return joined
+
+    def _pauses(self, one: TurnSpan, two: TurnSpan, others: list[TurnSpan]) -> bool:
+        """Whether a caller only pauses between two pieces of speech."""
+        is_answered = any(one.first < other.first < two.first for other in others)
+        return not is_answered and two.first - one.end < TURN_PAUSE_MS / PTIME_MS
+
+    def _is_continued(self, one: TurnSpan, two: TurnSpan, others: list[TurnSpan]) -> bool:
+        """Whether the server only pauses, also where the caller tries to interrupt it."""
+        between = [
+            other
+            for other in others
+            if one.first < other.first < two.first or one.end < other.end <= two.first
+        ]
+        gap = (two.first - one.end) * PTIME_MS
+        if not any(other.is_meant for other in between):
+            stopped = bool(between) and self._is_cut(one)
+            return not stopped and gap < TURN_PAUSE_MS
+        # What ends before the caller begins, or begins before the caller ends, is a pause: nobody
+        # stops for what is not there yet, or stops and speaks on into it.
+        begins, ends = min(other.first for other in between), max(other.end for other in between)
+        is_pause = one.end <= begins or two.first < ends
+        is_stopped = self._is_cleared(one) if is_pause else self._is_cut(one)
+        is_soon = gap < (_PAUSE_MS if is_pause else _GOES_ON_MS)
+        return not is_stopped and is_soon and two.first < ends + _QUICKEST_ANSWER_MS / PTIME_MS
+
+    def _measure_answer(self, span: TurnSpan, limit: int) -> None:
+        for answer in self.server:
+            if span.first < answer.first < limit and answer.end > span.end:
+                answer.response = answer.first - span.end
+                return
+        if (limit - span.end) * PTIME_MS >= UNANSWERED_MS:
+            span.response = math.inf
+
+    def _measure_interruption(self, span: TurnSpan) -> None:
+        for server in self.server:
+            if not server.first < span.first < server.end:
+                continue
+            went_on = server.end - span.first
+            is_cut = self._is_cut(server)
+            if not span.is_meant:
+                if is_cut and went_on * PTIME_MS <= FALSE_BARGE_IN_MS and self._is_followed(server):
+                    server.ending = "stopped by a sound"
+            elif self._is_followed(server):
+                span.barge_in = went_on
+                if is_cut:
+                    server.ending = "stopped"
+            elif went_on * PTIME_MS >= UNANSWERED_MS:
+                span.barge_in = math.inf
+
+    def _is_followed(self, span: TurnSpan) -> bool:
+        """Whether the call goes on after it."""
+        return span.end < self.frames - 1
+
+    def _is_cut(self, span: TurnSpan) -> bool:
+        """Whether speech did not end by itself: a clear ended it, or it did not fade out."""
+        if span.who == "caller":
+            return False
+        if self._is_cleared(span):
+            return True
+        last = self._heard[(span.end - 1) * FRAME_BYTES : span.end * FRAME_BYTES]
+        after = self._heard[span.end * FRAME_BYTES : (span.end + 1) * FRAME_BYTES]
+        is_silent = not after or measure_level(after) <= AUDIBLE_DB
+        return is_silent and bool(last) and measure_level(last) > AUDIBLE_DB + _ABRUPT_DB
+
+    def _is_cleared(self, span: TurnSpan) -> bool:
+        """Whether a clear came where it ended."""
+        end = span.end * PTIME_MS
+        return any(abs(1000 * clear - end) <= _CLEAR_MS for clear in self._clears)
+
+
+def to_seconds(frames: int) -> float:
+    return frames * PTIME_MS / 1000
