@@ -124,14 +124,13 @@ class Trial:
     server_ms: list[float] = field(default_factory=list)
     failure: str = ""
 
-    @property
-    def why_invalid(self) -> str:
-        """The reason why it does not count, or empty."""
+    def explain_invalid(self, late_ms: float = LATE_MS) -> str:
+        """Return the reason why it does not count, or empty."""
         if self.failure:
             return f"no report ({self.failure})"
         late = [("the simulator", self.own_ms), ("the server", self.server_ms)]
-        names = [name for name, lateness in late if lateness[1] > LATE_MS]
-        return f"{' and '.join(names)} late by over {LATE_MS:g} ms" if names else ""
+        names = [name for name, lateness in late if lateness[1] > late_ms]
+        return f"{' and '.join(names)} late by over {late_ms:g} ms" if names else ""
 
 
 @dataclass(frozen=True)
@@ -240,10 +239,12 @@ def compare(number: int, measured: Measured, log: dict[str, Any] | None) -> Tria
     return trial
 
 
-def list_figures(what: str, trials: Sequence[Trial], *, has_aim: bool) -> Iterator[Figure]:
+def list_figures(
+    what: str, trials: Sequence[Trial], *, has_aim: bool, late_ms: float = LATE_MS
+) -> Iterator[Figure]:
     """Yield what was found under a condition: the valid calls, then all, then who was late."""
-    reasons = Counter(trial.why_invalid for trial in trials if trial.why_invalid)
-    valid = [trial for trial in trials if not trial.why_invalid]
+    reasons = Counter(filter(None, (trial.explain_invalid(late_ms) for trial in trials)))
+    valid = [trial for trial in trials if not trial.explain_invalid(late_ms)]
     heard = [trial for trial in trials if not trial.failure]
     n_invalid = sum(reasons.values())
     yield from _list_errors(what, valid, has_aim=has_aim)
@@ -389,9 +390,8 @@ class _Server:
         what = f"{calls} scripts twice, {at_once} at once, to a server that counts frames"
         for shown, chosen in ((what, pairs), (f"{what}, nobody ever late", undisturbed)):
             differ = sum(one.rows != other.rows for one, other in chosen)
-            aim, reached = (
-                ("0 differ", not differ) if chosen is undisturbed and chosen else ("", None)
-            )
+            is_fair = bool(chosen) and (chosen is undisturbed or not differ)
+            aim, reached = ("0 differ", not differ) if is_fair else ("", None)
             yield Figure(shown, f"{differ} of {len(chosen)} differ", aim, reached)
         what = f"one script {at_once} times at once, to a server that counts frames"
         undisturbed_calls = [each for each in seen[2] if each.is_undisturbed]
@@ -401,9 +401,8 @@ class _Server:
         ):
             variants = Counter(each.rows for each in those)
             sizes = ", ".join(str(count) for _, count in variants.most_common())
-            aim, reached = (
-                ("1", len(variants) == 1) if those is undisturbed_calls and those else ("", None)
-            )
+            is_fair = bool(those) and (those is undisturbed_calls or len(variants) == 1)
+            aim, reached = ("1", len(variants) == 1) if is_fair else ("", None)
             yield Figure(shown, f"{len(variants)} variants ({sizes or 'no call'})", aim, reached)
         what = "the same to the frame"
         every = [each for one in seen for each in one]
@@ -524,6 +523,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--processes", type=int, default=1, help="of callers")
     parser.add_argument("--level", type=int, default=-12, metavar="DB")
     parser.add_argument("--log", type=Path, metavar="FILE", help="of calls, to go on with")
+    parser.add_argument("--late-ms", type=float, default=LATE_MS, help="makes a call invalid")
     parser.add_argument("--same", action="store_true", help="the same script twice")
     chosen = parser.parse_args(arguments)
     began, load = time.monotonic(), _say_load()
@@ -536,9 +536,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 "in one process" if chosen.processes == 1 else f"in {chosen.processes} processes"
             )
             what = f"{condition}, {chosen.at_once} at once {where}"
-            figures += list_figures(what, trials, has_aim=condition.has_aim)
+            figures += list_figures(what, trials, has_aim=condition.has_aim, late_ms=chosen.late_ms)
         if chosen.same:
-            figures += server.compare_twice(20, chosen.at_once)
+            figures += server.compare_twice(max(20, chosen.at_once), chosen.at_once)
     _print(figures)
     print(f"{time.monotonic() - began:.0f} s; load average before {load}, after {_say_load()}")
 

@@ -141,7 +141,7 @@ def test_turns_are_compared_with_when_the_server_wrote_the_answers():
     trial = turn_truth.compare(7, measured, log_of_a_call())
     assert trial.responses == pytest.approx([10.0, -10.0])
     assert trial.barge_ins == pytest.approx([15.0])
-    assert (trial.number, trial.why_invalid) == (7, "")
+    assert (trial.number, trial.explain_invalid()) == (7, "")
     missed = turn_truth.compare(8, replace(measured, found=1, responses=[510.0]), log_of_a_call())
     assert (missed.missed_turns, missed.false_turns, missed.no_response) == (1, 0, 1)
     too_many = turn_truth.compare(9, replace(measured, found=4), log_of_a_call())
@@ -172,6 +172,8 @@ def test_calls_in_which_somebody_was_late_are_counted_with_the_reason_and_shown_
     ):
         assert reason in invalid
     assert "worst call 400.0" in figures["it: own lateness, of a call"].figure
+    patient = {f.what: f for f in turn_truth.list_figures("it", trials, has_aim=True, late_ms=50)}
+    assert patient["it: invalid calls of 5"].figure.startswith("3 (")
     only_late = list(turn_truth.list_figures("it", trials[1:2], has_aim=True))
     assert [f.reached for f in only_late[:3]] == [False] * 3, "nothing valid reaches no aim"
 

@@ -26,6 +26,7 @@ from twistream_kit.listing import Series
 from twistream_kit.pending import Pending, Subject, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.ending import EndCause
+from twistream_kit.protocol.from_twilio import PTIME_MS
 from twistream_kit.protocol.twiml import check_parameter
 from twistream_kit.simulator._calls_loop import (
     THREAD_NAME,
@@ -287,7 +288,8 @@ class _CallRun:
             started = time.monotonic()
             if self._script is not None:
                 self._script.begin()
-            self._shared.pacer.add(self._tick, self._lateness)
+            # What a server says at once is heard in the first frame, in whichever slot the call is.
+            self._shared.pacer.add(self._tick, self._lateness, after_seconds=PTIME_MS / 1000)
             ended, ending = await self._run_until_over()
         finally:
             self._shared.pacer.remove(self._tick)

@@ -128,6 +128,24 @@ async def test_many_calls_are_spread_over_the_20_ms(clock, eventually):
     assert len({number % 10 for number in order[:10]}) == 5  # two calls share each moment
 
 
+async def test_a_tick_may_ask_for_some_time_before_it_is_called_first(clock, eventually):
+    times, asked = {}, {}
+
+    def make_tick(number):
+        return lambda now: times.setdefault(number, now)
+
+    async with Pacer() as pacer:
+        pacer.add(make_tick("first"))
+        await eventually(lambda: times)
+        for number in range(20):
+            asked[number] = clock.seconds
+            pacer.add(make_tick(number), after_seconds=0.02)
+        await eventually(lambda: len(times) == 21)
+    waits = [times[number] - at for number, at in asked.items()]
+    assert min(waits) >= 0.02 - 1e-9
+    assert max(waits) <= 0.04 + 1e-9
+
+
 async def test_a_removed_tick_is_not_called_again(eventually):
     calls = []
     async with Pacer() as pacer:

@@ -128,7 +128,7 @@ class Pacer:
     def __init__(self, *, least_gap: float = 0.0) -> None:
         self.lateness = Lateness()
         self._least_gap = least_gap
-        self._slots: list[list[tuple[Tick, Lateness | None]]] = [[] for _ in range(SLOTS)]
+        self._slots: list[list[tuple[Tick, Lateness | None, float]]] = [[] for _ in range(SLOTS)]
         self._wanted: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
         self._deadline: float | None = None
@@ -137,14 +137,19 @@ class Pacer:
         state = "not running" if self._task is None else "running"
         return f"<Pacer: {state}, {self.lateness.report()}>"
 
-    def add(self, tick: Tick, lateness: Lateness | None = None) -> None:
+    def add(
+        self, tick: Tick, lateness: Lateness | None = None, *, after_seconds: float = 0.0
+    ) -> None:
         """Call `tick` every 20 ms from now on; the first time within 40 ms.
 
         Args:
             tick: The function.
             lateness: Counts also how late this one is, if not None.
+            after_seconds: What passes before the first time at least, whatever its slot; up to
+                20 ms.
         """
-        min(self._slots, key=len).append((tick, lateness))
+        begin = time.monotonic() + after_seconds if after_seconds else float("-inf")
+        min(self._slots, key=len).append((tick, lateness, begin))
         if self._wanted is not None:
             self._wanted.set()
 
@@ -217,7 +222,9 @@ class Pacer:
                 # The machine was suspended: skip the missed frames instead of sending them all.
                 start += behind
                 deadline += behind
-            for tick, lateness in tuple(slot):
+            for tick, lateness, begin in tuple(slot):
+                if deadline < begin:
+                    continue
                 now = time.monotonic()
                 self.lateness.record(now - deadline)
                 if lateness is not None:
