@@ -173,6 +173,7 @@ def test_the_first_bot_is_an_echo_of_two_lines() -> None:
 RUN_IN_THE_BROWSER = {
     "a_real_call",
     "hear_the_caller",
+    "measure_a_conversation",
     "test_your_own_server",
     "tutorial",
     "why_nothing_is_heard",

@@ -1,6 +1,6 @@
 """The notebooks of many calls in JupyterLab: *Run All*, and what there is to see.
 
-Two are about other people's servers, and one about hearing the caller.
+Two are about other people's servers, one about hearing the caller, and one about conversations.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from playwright.async_api import expect
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.timeout(600),  # three notebooks are opened and run before the first test
+    pytest.mark.timeout(600),  # four notebooks are opened and run before the first test
     pytest.mark.asyncio(loop_scope="session"),
 ]
 
@@ -27,6 +27,7 @@ NAMES = {
     "why": "why_nothing_is_heard",
     "own": "test_your_own_server",
     "hear": "hear_the_caller",
+    "measure": "measure_a_conversation",
 }
 RUN_SECONDS = 240
 LOG = "kit.StreamLog("
@@ -45,7 +46,7 @@ async def opened(open_notebook):
         await each.close()
 
 
-@pytest.fixture(params=["why", "own"])
+@pytest.fixture(params=["why", "own", "measure"])
 def notebook(request, opened):
     return getattr(opened, request.param)
 
