@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import random
+import string
 from base64 import b64encode, encodebytes
 from pathlib import Path
 
@@ -122,6 +123,35 @@ def test_no_sound_is_refused_however_short_and_wherever_it_is_cut():
             assert refuse_no_sound(piece) is piece
             checked += 1
     assert checked > 10_000
+
+
+@pytest.mark.parametrize("code", range(0x20, 0x7F))
+def test_a_tone_at_half_the_sample_rate_is_never_refused(code):
+    """Its codes go up and down between two letters, and slowly change.
+
+    Hexadecimal digits in turn are those of silence, too.
+    """
+    is_digit = chr(code) in string.hexdigits
+    others = (o for o in range(0x20, 0x7F) if not (is_digit and chr(o) in string.hexdigits))
+    tone = b"".join(bytes((other, code)) * 20 for other in others)
+    for begin in range(len(tone)):
+        piece = tone[begin : begin + 160]
+        assert refuse_no_sound(piece) is piece
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '["not", "a", "sound"]',
+        '["only one text, and no other at all"]',
+        '["with \\"quotes\\" in it", 1, 2, 3]',
+        '[ "a text that is longer than what is looked at ' + "x" * 3000,
+        '[["rate limit reached, so try again"], 429]',
+    ],
+)
+def test_a_list_of_texts_is_refused(text):
+    with pytest.raises(LocalProtocolError, match=r"JSON|text"):
+        refuse_no_sound(text.encode())
 
 
 def test_random_bytes_are_never_refused():

@@ -14,6 +14,7 @@ such jumps also crosses zero, where ASCII ends, or contains one of the codes bet
 
 from __future__ import annotations
 
+import operator
 import re
 from base64 import b64decode
 from codecs import BOM_UTF8
@@ -323,7 +324,7 @@ def find_text_kind(payload: bytes) -> str | None:
     if text[:1] in _TEXT_STARTS:
         for kind, start in _TEXT_KINDS:
             if start.match(text) and _PRINTABLE.fullmatch(text):
-                return kind
+                return kind if kind == _NUMBERS or not _alternates(text) else None
     if text.lower().lstrip("0123456789 ") in _WHOLE_TEXTS:
         return "text"
     if _HEX.fullmatch(payload) and (_has_jumps(payload) or payload[0] == payload[-1] == 0x66):
@@ -331,6 +332,13 @@ def find_text_kind(payload: bytes) -> str | None:
     words = len(_WORDS.findall(text))
     is_text = words >= 2 and words * 40 >= len(text) and _PRINTABLE.fullmatch(text)
     return "text" if is_text else None
+
+
+def _alternates(text: str) -> bool:
+    """Whether most of a text is two letters in turn, as a tone at half the sample rate may be."""
+    again = sum(map(operator.eq, text, text[2:]))
+    changes = sum(map(operator.ne, text, text[1:]))
+    return min(again, changes) * 4 > len(text) * 3
 
 
 def _look_for_emptiness(payload: bytes, field: str) -> Objection | None:
