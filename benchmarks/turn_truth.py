@@ -28,6 +28,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,6 +37,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -348,6 +350,10 @@ class _Server:
         self._url = f"ws://127.0.0.1:{process.stdout.readline().strip()}/media"
         self._trials = 0
         self._logs: dict[str, dict[str, Any]] = {}
+        self._lines: SimpleQueue[str] = SimpleQueue()
+        # Read at once: a server whose pipe is full stands still.
+        self._reader = threading.Thread(target=self._read_lines, daemon=True)
+        self._reader.start()
 
     def run(
         self,
@@ -466,10 +472,18 @@ class _Server:
             paths[0].write_bytes(encode_ulaw(clean))
         return names[0], names[1], names[2] if condition.noise is not None else ""
 
+    def wait_read(self) -> None:
+        """Wait until all that the server wrote was read, after its end."""
+        self._reader.join(10)
+
+    def _read_lines(self) -> None:
+        for line in self._process.stdout:
+            self._lines.put(line)
+
     def _read_log(self, trial: str) -> dict[str, Any]:
         """Return what the server logged of a call."""
         while trial not in self._logs:
-            line = json.loads(self._process.stdout.readline())
+            line = json.loads(self._lines.get(timeout=60))
             self._logs[line["trial"]] = line
         return self._logs.pop(trial)
 
@@ -501,12 +515,14 @@ def _server() -> Iterator[_Server]:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+        server = _Server(process, folder)
         try:
-            yield _Server(process, folder)
+            yield server
         finally:
             with suppress(OSError):
                 process.stdin.close()
             process.wait(10)
+            server.wait_read()
             process.stdout.close()
 
 
