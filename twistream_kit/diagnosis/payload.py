@@ -336,8 +336,8 @@ def find_text_kind(payload: bytes) -> str | None:
 
 def _alternates(text: str) -> bool:
     """Whether most of a text is two letters in turn, as a tone at half the sample rate may be."""
-    again = sum(map(operator.eq, text, text[2:]))
-    changes = sum(map(operator.ne, text, text[1:]))
+    again: int = sum(map(operator.eq, text, text[2:]))
+    changes: int = sum(map(operator.ne, text, text[1:]))
     return min(again, changes) * 4 > len(text) * 3
 
 
