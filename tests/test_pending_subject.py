@@ -382,6 +382,41 @@ async def test_no_call_on_a_server_says_where_it_waits_and_what_to_do():
                 await waiting
 
 
+async def test_a_wait_that_blocks_the_loop_of_the_server_says_so():
+    async def answer(reader, writer):
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/media"
+        calling = kit.simulate_call(url)
+        for wait in (calling.result, calling.exception):
+            with pytest.raises(kit.NoResultYet) as caught:
+                wait(0.1)
+            assert "The wait blocked this event loop" in caught.value.fix
+            with pytest.raises(kit.NoResultYet) as caught:
+                wait(0)
+            assert caught.value.fix == "", "it asks, and blocks nothing"
+        with pytest.raises(kit.CallRefused) as caught:
+            await soon(calling)
+        assert "blocked" not in str(caught.value)
+
+
+async def test_a_handshake_that_timed_out_in_a_wait_that_blocked_says_so(monkeypatch):
+    monkeypatch.setattr("twistream_kit.simulator.stream.client.HANDSHAKE_SECONDS", 0.2)
+
+    async def answer(reader, writer):
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/media"
+        calling = kit.simulate_call(url)
+        for _ in range(2):
+            with pytest.raises(kit.CallRefused, match="did not answer within") as caught:
+                calling.result(20)
+            assert str(caught.value).count("The wait blocked this event loop") == 1
+            assert caught.value.fix.endswith("forward WebSockets?")
+
+
 async def test_a_call_that_is_not_answered_is_said_to_ring():
     async with kit.SimulatedTwilio(ring_seconds=60) as twilio, kit.StreamServer() as server:
         twilio.phone(ALICE, answer="manual")

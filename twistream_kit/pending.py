@@ -200,6 +200,7 @@ class Pending(Future[T]):
             TypeError: If `timeout` is no number; a ValueError if it is NaN.
         """
         timeout = _check_timeout(timeout)
+        blocks = self._blocks_a_loop(timeout)
         try:
             self._prepare_wait(timeout)
             return super().result(0 if self._waits_on_a_nested_loop() else timeout)
@@ -209,22 +210,25 @@ class Pending(Future[T]):
             raise
         except TimeoutError as error:
             if not self.done():
-                raise self._build_late_error(timeout) from None
+                raise self._build_late_error(timeout, blocks=blocks) from None
             if isinstance(error, TwistreamError):
                 raise error.with_traceback(None) from error.__cause__
             raise
         except TwistreamError as error:
+            if blocks and isinstance(error.__cause__, TimeoutError):
+                _blame_block(error)
             # The text of our errors suffices.  Their traceback would grow with each call.
             raise error.with_traceback(None) from error.__cause__
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait like `result`, and return the exception, or None if there was none."""
         timeout = _check_timeout(timeout)
+        blocks = self._blocks_a_loop(timeout)
         self._prepare_wait(timeout)
         try:
             return super().exception(0 if self._waits_on_a_nested_loop() else timeout)
         except TimeoutError:
-            raise self._build_late_error(timeout) from None
+            raise self._build_late_error(timeout, blocks=blocks) from None
 
     def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
         """Call ``fn(self)`` when the result or an exception is there, or at once if it is.
@@ -275,10 +279,17 @@ class Pending(Future[T]):
             return AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
         return _build_misuse_error(kind, subject, name, dir(self))
 
-    def _build_late_error(self, timeout: float | None) -> NoResultYet:
+    def _build_late_error(self, timeout: float | None, *, blocks: bool) -> NoResultYet:
         subject, seconds = self._get_subject(), 0.0 if timeout is None else timeout
         if subject is not None and subject.late is not None:
-            return subject.late(seconds)
+            error = subject.late(seconds)
+        else:
+            error = self._build_plain_late_error(subject, seconds)
+        if blocks:
+            _blame_block(error)
+        return error
+
+    def _build_plain_late_error(self, subject: Subject | None, seconds: float) -> NoResultYet:
         name = f"{subject.name}: " if subject is not None else ""
         state = subject.state_in_words if subject is not None else ""
         return NoResultYet(
@@ -304,6 +315,12 @@ class Pending(Future[T]):
 
     def _waits_on_a_nested_loop(self) -> bool:
         return isinstance(get_running_loop(), ReentrantLoop)
+
+    def _blocks_a_loop(self, timeout: float | None) -> bool:
+        """Whether a wait would block a running event loop, on which something may have to run."""
+        loop = get_running_loop()
+        is_blocked = loop is not None and not isinstance(loop, ReentrantLoop)
+        return is_blocked and timeout != 0 and not self.done()
 
     def _prepare_wait(self, timeout: float | None) -> None:
         if self.done() or (loop := get_running_loop()) is None:
@@ -362,6 +379,18 @@ class Pending(Future[T]):
 def _call_back(function: Callable[[Future[T]], object], done: Future[T]) -> None:
     with Guard(f"a done-callback of a {type(done).__name__} failed", of_user=True):
         function(done)
+
+
+_BLOCKED = (
+    "The wait blocked this event loop, and what runs on it, such as a server, could not answer: "
+    "say `await` instead"
+)
+
+
+def _blame_block(error: TwistreamError) -> None:
+    """Say first what is the likely cause: result() blocked the event loop that called it."""
+    if not error.fix.startswith(_BLOCKED):
+        error.fix = f"{_BLOCKED}. {error.fix}" if error.fix else _BLOCKED
 
 
 def _check_timeout(timeout: float | None) -> float | None:
