@@ -230,21 +230,38 @@ class CallReport:
             "believable": self.believable,
         }
 
-    def to_junit(self, **limits: float) -> str:
+    def to_junit(
+        self,
+        *,
+        response_ms: float = math.inf,
+        barge_in_ms: float = math.inf,
+        overlap_ms: float = math.inf,
+        dead_air_ms: float = math.inf,
+    ) -> str:
         """Return the call as XML of JUnit, which programs for continuous integration read.
 
         A first test case says whether the call is `ok`; then come those of `Turns.to_junit`.
 
         Args:
-            limits: The limits of the turns: ``response_ms``, ``barge_in_ms``, ``overlap_ms``,
-                ``dead_air_ms``, in milliseconds.
+            response_ms: The limit of each response time, in milliseconds.
+            barge_in_ms: The limit of each barge-in time.
+            overlap_ms: The limit of the overlap in each turn of the server.
+            dead_air_ms: The limit of each silence that is dead air.
 
         Raises:
             TypeError: If a limit is no number.
         """
         failure = "" if self.ok else f"{self.verdict}: {self.headline}"
         turns = self.turns
-        cases = {"call": failure, **turns.list_cases(**limits)}
+        cases = {
+            "call": failure,
+            **turns.list_cases(
+                response_ms=response_ms,
+                barge_in_ms=barge_in_ms,
+                overlap_ms=overlap_ms,
+                dead_air_ms=dead_air_ms,
+            ),
+        }
         return build_junit("twistream call", cases, self.seconds, f"{self!r}\n{turns!r}")
 
     @property
