@@ -6,6 +6,7 @@ import pickle
 import random
 import re
 import tomllib
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,11 @@ TONE = Clip.tone(440, 0.5)
 
 async def wait_for_it(heard):
     return True
+
+
+class WaitsForIt:
+    async def __call__(self, heard):
+        return False
 
 
 @pytest.mark.parametrize(
@@ -51,6 +57,12 @@ async def wait_for_it(heard):
         (lambda: caller.Script([TONE]), WrongType, "step 1 of the script is sound; write caller.s"),
         (lambda: caller.Script(["listen"]), WrongType, "step 1 of the script is 'listen'; give"),
         (lambda: caller.Script([caller.listen()], seed="7"), WrongType, "seed is '7'"),
+        (lambda: caller.Script([caller.listen()], seed=10**5000), WrongValue, "finite number"),
+        (lambda: caller.Script({caller.listen()}), WrongType, "give a list of steps, such as"),
+        (lambda: caller.Script({1: caller.listen()}), WrongType, "give a list of steps, such as"),
+        (lambda: caller.Script(iter([caller.listen()])), WrongType, "give a list of steps, such"),
+        (lambda: caller.listen(expect=WaitsForIt()), WrongType, "expect is an async function"),
+        (lambda: caller.listen(expect=partial(wait_for_it)), WrongType, "is an async function"),
         (
             lambda: caller.Script([caller.hang_up(), caller.listen()]),
             WrongValue,
@@ -99,6 +111,12 @@ def test_a_seed_always_draws_the_same_within_the_limits(seed):
     assert drawn == script.draw()
     assert all(1 <= step.seconds <= 3 for step in drawn[::2])
     assert all(step.clip in steps[1].sound.clips for step in drawn[1::2])
+
+
+def test_a_seed_below_0_is_another_than_the_same_above():
+    steps = [caller.wait(caller.vary(1, 3))]
+    assert caller.Script(steps, -3).draw() == caller.Script(steps, -3).draw()
+    assert caller.Script(steps, -3).draw() != caller.Script(steps, 3).draw()
 
 
 def test_a_seed_beside_the_script_takes_its_place():
@@ -229,6 +247,15 @@ WRONG = [
     (BEGIN + 'do = "say"\none_of = [\n  "yes.wav",\n  "on.wav",\n]\n', 6, "one_of", "'on.wav'"),
     (BEGIN + 'do = "press"\n', 4, "keys", "press has no keys"),
     (BEGIN + 'do = "press"\nkeys = 1\n', 6, "keys", 'Write them in quotes: keys = "1"'),
+    (BEGIN + 'do = "press"\nkeys = ["1", "2"]\n', 6, "keys", 'Write them in quotes: keys = "12"'),
+    (BEGIN + 'do = "press"\nkeys = true\n', 6, "keys", 'keys is True. Write them in quotes: keys'),
+    (BEGIN + 'do = "say"\none_of = [1]\n', 6, "one_of", "one_of has 1. Give names of sound files"),
+    (BEGIN + f'do = "say"\nfile = "{"a" * 300}"\n', 6, "file", "(300 characters)"),
+    (BEGIN + f'do = "wait"\nseconds = {"9" * 5000}\n', 6, "", "there is a number of more than 64"),
+    (BEGIN + f'do = "wait"\nseconds = 0x{"f" * 5000}\n', 6, "seconds", "of more than 64 bits"),
+    (f'seed = 0x{"f" * 5000}\n' + BEGIN, 1, "seed", "seed has a number of more than 64 bits"),
+    (BEGIN + f'do = ["listen", {{a = 0x{"f" * 5000}}}]\n', 5, "do", "of more than 64 bits"),
+    (f'step = 0x{"f" * 5000}\n', 1, "", "there is a number of more than 64 bits"),
     (BEGIN + 'do = "press"\nkeys = "1x"\n', 6, "keys", "keys has 'x', which is no key"),
     (BEGIN + 'do = "wait"\n', 5, "seconds", "wait has no seconds. Add seconds = 2"),
     (BEGIN + 'do = "wait"\nseconds = "two"\n', 6, "seconds", "seconds is 'two'. Give a number of"),
@@ -271,6 +298,8 @@ def test_an_error_in_a_file_names_file_line_and_field(load, folder, text, line, 
 @pytest.mark.parametrize(
     "wrong",
     ['do = "say"', 'do = "press"', 'do = "press"\nkeys = 12', 'do = "wait"', 'do = "interrupt"',
+     'do = "press"\nkeys = ["1"]', 'do = "press"\nkeys = true', 'do = "press"\nkeys = [[1]]',
+     'do = "press"\nkeys = -1.5', 'do = "say"\none_of = [1]', 'do = "say"\none_of = [["yes.wav"]]',
      'do = "say"\none_of = "yes.wav"', 'do = "say"\nfile = 5',
      'do = "interrupt"\nfile = "stop.wav"\nmeant = "no"'],
 )  # fmt: skip
@@ -294,6 +323,8 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         caller.load_script("talk\0.toml")
     with pytest.raises(WrongType, match="give a path"):
         caller.load_script(5)
+    with pytest.raises(caller.ScriptError, match="name of the script is empty"):
+        caller.load_script("")
 
 
 # Lines of TOML

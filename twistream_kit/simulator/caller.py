@@ -33,7 +33,7 @@ import os
 import random
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -75,6 +75,9 @@ KEY_SECONDS = 0.2
 
 MOST_SECONDS = 14_400.0
 """The longest step; a call lasts no longer (PROTOCOL.md §11)."""
+
+_MOST_INTEGER = 2**63 - 1
+"""The largest whole number of a file (TOML 1.0, Integer)."""
 
 StepKind = Literal["listen", "say", "interrupt", "press", "wait", "hang_up"]
 """What a caller can do."""
@@ -427,11 +430,15 @@ class Script:
     seed: int = 0
     name: str = ""
 
-    def __init__(self, steps: Iterable[Step], seed: int = 0, name: str = "") -> None:
+    def __init__(self, steps: Sequence[Step], seed: int = 0, name: str = "") -> None:
         require_type("a whole number", seed=seed)
+        require_finite(seed=seed)  # a longer one could not be written
         if isinstance(steps, Step):
             raise WrongType("steps is one step; give a list of steps, such as [step]")
-        require_type("a list, tuple or set", steps=steps)
+        if not isinstance(steps, Sequence):  # a set has no order, an iterator is read only once
+            raise WrongType(
+                f"steps is {quote(steps)}; give a list of steps, such as [caller.listen()]"
+            )
         steps = Series.of(steps, "steps")
         if not steps:
             raise WrongValue("a script has one step at least, such as caller.listen()")
@@ -453,7 +460,9 @@ class Script:
 
     def draw(self) -> Series[Step]:
         """Return the steps with all that is left to chance decided by the seed."""
-        source = random.Random(self.seed)  # noqa: S311 - to be repeated, and no secret
+        # Random takes a negative number for the positive one.
+        seed = self.seed if self.seed >= 0 else f"{self.seed}"
+        source = random.Random(seed)  # noqa: S311 - to be repeated, and no secret
         return Series.of((step.draw(source) for step in self.steps), "steps")
 
     def __repr__(self) -> str:
@@ -618,6 +627,8 @@ def load_script(path: str | os.PathLike[str]) -> Script:
           1. say 'question'
     """
     require_type("a path", path=path)
+    if not os.fspath(path):  # Path("") is the current folder
+        raise ScriptError("the name of the script is empty", fix="Give the name of a TOML file")
     return _ScriptFile(Path(path)).read()
 
 
@@ -733,8 +744,27 @@ class _ScriptFile:
                 fix="Write names without quotes, an equals sign, and texts in quotes: "
                 'file = "question.wav"',
             )
+        except ValueError:  # of `int`: more than 4,300 digits
+            self._fail_too_large(text.count("\n", 0, _find_longest_number(text)) + 1, "")
         self._lines = find_lines(text)
+        for name, value in data.items():
+            if _has_too_large(value) and name != "step":
+                self._fail_too_large(self._find_line("", 0, name), name)
+        steps = data.get("step")
+        for number, fields in enumerate(steps if isinstance(steps, list) else [steps]):
+            for name, value in fields.items() if isinstance(fields, dict) else [("", fields)]:
+                if _has_too_large(value):
+                    self._fail_too_large(self._find_line("step", number, name), name)
         return data
+
+    def _fail_too_large(self, line: int | None, field: str) -> NoReturn:
+        what = f"{field} has a number" if field else "there is a number"
+        self._fail(
+            f"{what} of more than 64 bits",
+            line,
+            field,
+            fix="Write a smaller one; TOML has no larger ones",
+        )
 
     def _make_step(self, number: int, fields: dict[str, Any]) -> Step:
         kind = self._read_kind(number, fields)
@@ -783,7 +813,7 @@ class _ScriptFile:
         try:
             return press(fields["keys"])
         except WrongType:
-            fix = f'Write them in quotes: keys = "{fields["keys"]}"'
+            fix = f'Write them in quotes: keys = "{_find_keys(fields["keys"])}"'
             self._fail(f"keys is {quote(fields['keys'])}", line, "keys", fix=fix)
         except WrongValue as error:
             self._fail(str(error).rstrip("."), line, "keys", fix="")
@@ -831,10 +861,24 @@ class _ScriptFile:
 
         line = self._find_line("step", number, name)
         if not isinstance(file, str):
-            fix = f'Give the name of a sound file in quotes: {name} = "question.wav"'
-            self._fail(f"{name} is {quote(file)}", line, name, fix=fix)
+            fix = 'Give the name of a sound file in quotes: file = "question.wav"'
+            has = "is"
+            if name == "one_of":
+                fix = 'Give names of sound files in quotes: one_of = ["yes.wav", "no.wav"]'
+                has = "has"
+            self._fail(f"{name} {has} {quote(file)}", line, name, fix=fix)
         path = self._path.parent / file
-        if not path.is_file():
+        try:
+            is_there = path.is_file()
+        except OSError as error:  # such as a name that is too long
+            why = error.strerror or str(error)
+            self._fail(
+                f"{name} is {quote(file)}, which cannot be read: {why}",
+                line,
+                name,
+                fix="Names of sounds begin in the folder of the script",
+            )
+        if not is_there:
             self._fail(
                 f"{name} is {quote(file)}, and there is no such file in "
                 f"{quote(str(self._path.parent), 200)}",
@@ -865,6 +909,29 @@ class _ScriptFile:
 
     def _fail(self, problem: str, line: int | None, field: str, *, fix: str) -> NoReturn:
         raise ScriptError(problem, path=str(self._path), line=line, field=field, fix=fix)
+
+
+def _find_keys(value: object) -> str:
+    """Return the keys that were meant with something that is no text, to be put in quotes."""
+    if isinstance(value, bool):
+        return "1"
+    text = "".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if text and set(text) <= DIGITS else "1"
+
+
+def _has_too_large(value: object) -> bool:
+    """Whether a value of a file is, or holds, a whole number that TOML does not have."""
+    if isinstance(value, int):
+        return abs(value) > _MOST_INTEGER + 1
+    if isinstance(value, dict):
+        value = list(value.values())
+    return isinstance(value, list) and any(map(_has_too_large, value))
+
+
+def _find_longest_number(text: str) -> int:
+    """Return the position of the longest number in a text."""
+    longest = max(re.finditer(r"\d[\d_]*", text), key=lambda found: len(found[0]), default=None)
+    return longest.start() if longest else 0
 
 
 def _draw(value: float | _Range, source: random.Random) -> float:
@@ -928,12 +995,16 @@ def _check_expect(expect: Any) -> Any:
         return None
     if not callable(expect):
         raise WrongType(f"expect is {quote(expect)}; give a function that takes a Clip")
-    if inspect.iscoroutinefunction(expect):
+    if _is_async(expect) or _is_async(getattr(type(expect), "__call__", None)):  # noqa: B004
         raise WrongType(
             "expect is an async function, which would never be awaited; give an ordinary one, "
             "which is called after the call"
         )
     return expect
+
+
+def _is_async(function: object) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
 
 def __dir__() -> list[str]:
