@@ -389,16 +389,77 @@ def test_the_end_of_the_call_before_anything_was_heard_is_objected_to():
     assert call.acts[0].objection.problem == "heard nothing before the call ended"
 
 
-def test_what_was_left_to_do_is_objected_to_once():
+def test_what_was_left_to_do_is_objected_to_once_where_it_was_broken_off():
     steps = (caller.wait(2), caller.press("1"), caller.say(STOP), caller.hang_up())
     call = CallByHand(*steps).hear(silence(1)).end()
     acts = call.acts
     assert [act.kind for act in acts] == ["wait", "press", "say", "hang_up"]
-    assert [act.ok for act in acts] == [True, False, True, True]
-    assert acts[0].outcome == "the call ended meanwhile"
-    assert acts[1].objection.problem == "was not begun: the call ended before it"
+    assert [act.ok for act in acts] == [False, True, True, True]
+    assert acts[0].outcome == "waited 1.00 s of 2.00 s, then the call ended"
+    assert acts[0].objection.problem == f"was cut off: {acts[0].outcome}"
+    assert acts[0].objection.severity == "warning"
+    assert {act.outcome for act in acts[1:]} == {"not begun: the call ended"}
     assert (acts[1].keys, acts[2].clip) == ("", None)
     assert {act.begins for act in acts[1:]} == {1.0}
+
+
+@pytest.mark.parametrize(
+    "left", [caller.listen(), caller.say(STOP), caller.interrupt(STOP), caller.press("1")]
+)
+def test_the_first_step_that_was_not_begun_is_blamed(left):
+    call = CallByHand(caller.listen(), left, caller.press("2"), caller.hang_up())
+    acts = call.hear(speech(1)).end().acts
+    assert [act.ok for act in acts] == [True, False, True, True]
+    assert acts[1].objection.problem == "was not begun: the call ended before it"
+    assert acts[1].objection.severity == "warning"
+
+
+def test_an_earlier_objection_does_not_hide_the_end_of_the_call():
+    call = CallByHand(caller.listen(limit=0.5), caller.wait(0.5), caller.say(QUESTION))
+    acts = call.hear(silence(1.1)).end().acts
+    assert [act.ok for act in acts] == [False, True, False]
+
+
+def test_a_last_wait_in_which_the_server_hangs_up_is_no_more_than_noted():
+    call = CallByHand(caller.wait(0.5), caller.wait(2), caller.hang_up())
+    acts = call.hear(silence(1)).end().acts
+    assert acts[1].outcome == "waited 0.50 s of 2.00 s, then the call ended"
+    assert [act.objection and act.objection.severity for act in acts] == [None, "note", None]
+
+
+@pytest.mark.parametrize("step", [caller.wait(0.2), caller.say(STOP)])
+def test_a_step_that_was_whole_when_the_call_ended_was_not_cut_off(step):
+    call = CallByHand(step, caller.hang_up()).hear(silence(0.2)).end()
+    assert all(act.ok for act in call.acts)
+
+
+def test_a_call_that_was_to_be_shorter_than_its_script_is_not_the_servers_doing():
+    call = CallByHand(caller.wait(2), caller.say(STOP)).hear(silence(1))
+    call.run.end(is_too_short=True)
+    assert call.acts[0].objection.fix == "Give the call a longer seconds=, or leave it out"
+
+
+def test_a_step_that_was_not_begun_is_not_asked_about():
+    got = []
+    steps = (caller.say(QUESTION), caller.wait(1, expect=got.append))
+    assert CallByHand(*steps).hear(silence(0.2)).end().acts[1].ok
+    assert got == []
+
+
+@pytest.mark.parametrize("seconds", [0.06, 0.3, 0.38])
+def test_sound_with_which_the_call_begins_and_ends_is_heard(seconds):
+    call = CallByHand(caller.listen()).hear(speech(seconds)).end()
+    assert call.acts[0].outcome == f"heard {seconds:.2f} s of speech, then the call ended"
+    assert call.acts[0].ok
+
+
+def test_sound_that_is_no_speech_is_not_called_nothing():
+    call = CallByHand(caller.listen(limit=1)).hear(silence(0.5), speech(0.04), silence(1))
+    assert call.acts[0].outcome == "heard no speech, but 0.04 s of other sound, within 1 s"
+    call = CallByHand(caller.listen()).hear(speech(0.04)).end()
+    assert call.acts[0].outcome == (
+        "heard no speech, but 0.04 s of other sound, before the call ended"
+    )
 
 
 def test_a_script_that_was_cut_off_waits_for_no_garbage_collection():
@@ -478,3 +539,31 @@ def test_a_step_that_failed_already_is_not_asked_about():
     call = CallByHand(caller.listen(limit=0.5, expect=got.append)).hear(silence(1))
     assert not call.acts[0].ok
     assert got == []
+
+
+async def ask_later(heard):
+    return False
+
+
+def ask_by_and_by(heard):
+    yield heard
+
+
+@pytest.mark.parametrize(
+    "expect",
+    [
+        lambda heard: ask_later(heard),
+        lambda heard: ask_by_and_by(heard),
+        lambda heard: Future(),
+    ],
+)
+def test_an_answer_that_nobody_waits_for_is_none(expect):
+    call = CallByHand(caller.wait(0.1, expect=expect)).hear(silence(0.2))
+    [act] = call.acts
+    assert act.objection.severity == "error"
+    assert "so it was not asked; give an ordinary function" in act.objection.problem
+
+
+class Future:
+    def __await__(self):
+        yield

@@ -190,9 +190,26 @@ async def test_a_server_that_closes_ends_the_script_in_words():
 async def test_the_length_of_the_call_ends_the_script_too():
     async with serving({1: STOP}) as server:
         report = await soon(simulate_call(server.url, script=[caller.wait(60)], seconds=0.5))
-    assert report.acts[0].outcome == "the call ended meanwhile"
-    assert report.acts[0].ends == pytest.approx(report.heard.seconds)
+    act = report.acts[0]
+    assert act.outcome.endswith(" s of 60.00 s, then the call ended")
+    assert act.objection.fix == "Give the call a longer seconds=, or leave it out"
+    assert act.ends == pytest.approx(report.heard.seconds)
     assert report.ok, report
+
+
+async def test_a_server_that_hangs_up_before_the_script_is_over_is_objected_to():
+    script = [caller.say(STOP), caller.wait(5), caller.listen(), caller.say(STOP), caller.hang_up()]
+    async with serving({1: STOP}, closes=BACKLOG + 30) as server:
+        report = await soon(simulate_call(server.url, script=script))
+    assert (report.ok, report.close_code) == (False, 1000)
+    assert [act.ok for act in report.acts] == [True, False, True, True, True]
+    assert "Look at who ended the call" in str(report.acts[1].objection)
+    assert (
+        "script    5 steps, of which step 2 (wait) did not go as written, and 3 were not begun"
+    ) in repr(report)
+    assert report.to_junit(response_ms=5).count("<testcase") > 1
+    with pytest.raises(TypeError, match="respons_ms"):
+        report.to_junit(respons_ms=5)
 
 
 async def test_a_report_of_a_script_waits_for_no_garbage_collection(eventually):

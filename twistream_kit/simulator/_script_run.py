@@ -8,18 +8,20 @@ call, except `check_expectations`, which runs functions of the user and comes la
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.diagnosis.speech import PAUSE_MS, SpeechDetector
+from twistream_kit.diagnosis.speech import PAUSE_MS, SpeechDetector, SpeechEdge
 from twistream_kit.errors import Objection, Severity
 from twistream_kit.listing import Series
 from twistream_kit.pending import format_error
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 from twistream_kit.simulator.call.handset import Handset, Utterance
 from twistream_kit.simulator.caller import KEY_SECONDS, CallerAct, Script, Step
+from twistream_kit.simulator.stream.leg import measure_sound
 
 _FRAMES_PER_SECOND = 1000 // PTIME_MS
 
@@ -60,13 +62,21 @@ class _Attention:
     def feed(self, frame: bytes) -> None:
         """Hear a frame."""
         for edge in self._detector.feed(frame):
-            number = self._first_frame + edge.frame
-            if edge.kind == "begins":
-                self._answers.append(_ServerSpeech(number))
-            elif number > self._answers[-1].first:
-                self._answers[-1].end = number
-            else:  # it was noise
-                self._answers.pop()
+            self._note_edge(edge)
+
+    def _note_edge(self, edge: SpeechEdge) -> None:
+        number = self._first_frame + edge.frame
+        if edge.kind == "begins":
+            self._answers.append(_ServerSpeech(number))
+        elif number > self._answers[-1].first:
+            self._answers[-1].end = number
+        else:  # it was noise
+            self._answers.pop()
+
+    def finish(self) -> None:
+        """Note that nothing more is heard: sound that began with the call can be told now."""
+        for edge in self._detector.finish():
+            self._note_edge(edge)
 
     def find_first(self, since: int) -> int | None:
         """Return the first frame of the first answer that lasts or ends after a frame, or None."""
@@ -169,6 +179,7 @@ class ScriptRun:
         self._attention = _Attention(self._now, max(PTIME_MS, min([PAUSE_MS, *pauses])))
         self._work = self._perform_all()
         self._heard = b""
+        self._is_end_told = self._is_too_short = False
 
     def begin(self) -> None:
         """Act from the next frame on."""
@@ -181,16 +192,21 @@ class ScriptRun:
         if next(self._work, "over") == "over":
             self._finish()
 
-    def end(self) -> None:
-        """End the script, because the call has ended; nothing happens if it is over."""
+    def end(self, *, is_too_short: bool = False) -> None:
+        """End the script, because the call has ended; nothing happens if it is over.
+
+        Args:
+            is_too_short: Whether the call was to last no longer.
+        """
         if self._on_over is None:
             return
+        self._is_too_short = is_too_short
         self._now = self._handset.ear.frames
         if self._done and self._done[-1].until is None:
             self._break_off(self._done[-1])
         missing = self._steps[len(self._done) :]
         for number, step in enumerate(missing, len(self._done) + 1):
-            self._skip(_StepState(number, step, self._now, self._now, self._now))
+            self._skip(_StepState(number, step, self._now))
         if not self.has_hung_up:  # otherwise it runs now, and ends by itself
             self._work.close()
         self._finish()
@@ -292,12 +308,12 @@ class ScriptRun:
 
     def _say_unanswered(self, state: _StepState) -> str:
         """Return what was heard in a step without an answer."""
-        end = self._attention.count_interrupted(state.since, self._now)
-        return (
-            f"heard only the end of what was interrupted ({_say_frames(end)})"
-            if end
-            else "heard nothing"
-        )
+        if end := self._attention.count_interrupted(state.since, self._now):
+            return f"heard only the end of what was interrupted ({_say_frames(end)})"
+        heard = self._handset.heard.payload[state.since * FRAME_BYTES : self._now * FRAME_BYTES]
+        if sound := measure_sound(heard):
+            return f"heard no speech, but {sound:.2f} s of other sound,"
+        return "heard nothing"
 
     def _count_spoken_over(self, state: _StepState) -> int:
         """Return how many frames of speech began while the caller spoke, right before a step."""
@@ -371,47 +387,74 @@ class ScriptRun:
         step = state.step
         state.until = self._now
         if step.kind in ("say", "interrupt"):
-            if state.begins is None:
-                state.begins = self._now - -(-state.spoken // FRAME_BYTES)
-            said = _count_seconds(state.spoken)
-            state.outcome = f"said {said} of {step.clip.seconds:.2f} s, then {_CALL_ENDED}"
-            state.objection = _object(
-                state, f"was cut off: {state.outcome}", fix=_LOOK_AT_THE_END, consequence=_NOT_DONE
-            )
+            self._break_off_speech(state)
         elif step.kind == "press" and state.pressed != step.keys:
             state.outcome = f"pressed {state.pressed} of {step.keys}, then {_CALL_ENDED}"
-            state.objection = _object(
-                state, f"was cut off: {state.outcome}", fix=_LOOK_AT_THE_END, consequence=_NOT_DONE
-            )
+            self._object_to_end(state, f"was cut off: {state.outcome}")
         elif step.kind == "listen":
-            spoken = self._attention.count_spoken(state.since, self._now)
-            state.outcome = f"heard {_say_frames(spoken)} of speech, then {_CALL_ENDED}"
-            if not spoken:
-                state.outcome = f"{self._say_unanswered(state)} before {_CALL_ENDED}"
-                state.objection = _object(
-                    state, state.outcome, fix=_LOOK_AT_THE_END, consequence=_NOT_DONE
-                )
+            self._break_off_listening(state)
+        elif step.kind == "wait" and (waited := self._now - state.since) < _count_frames(
+            step.seconds
+        ):
+            of = _say_frames(_count_frames(step.seconds))
+            state.outcome = f"waited {_say_frames(waited)} of {of}, then {_CALL_ENDED}"
+            self._object_to_end(state, f"was cut off: {state.outcome}")
         else:
             state.outcome = f"{_CALL_ENDED} meanwhile"
+
+    def _break_off_speech(self, state: _StepState) -> None:
+        clip = state.step.clip
+        if state.begins is None:
+            state.begins = self._now - -(-state.spoken // FRAME_BYTES)
+        said = _count_seconds(state.spoken)
+        if state.spoken and state.spoken == len(
+            clip.payload
+        ):  # its last frame was that of the call
+            state.outcome = f"said {said}"
+            return
+        state.outcome = f"said {said} of {clip.seconds:.2f} s, then {_CALL_ENDED}"
+        self._object_to_end(state, f"was cut off: {state.outcome}")
+
+    def _break_off_listening(self, state: _StepState) -> None:
+        self._attention.finish()
+        spoken = self._attention.count_spoken(state.since, self._now)
+        state.outcome = f"heard {_say_frames(spoken)} of speech, then {_CALL_ENDED}"
+        if not spoken:
+            state.outcome = f"{self._say_unanswered(state)} before {_CALL_ENDED}"
+            self._object_to_end(state, state.outcome)
 
     def _skip(self, state: _StepState) -> None:
         """Note that a step was not begun."""
         state.outcome = f"not begun: {_CALL_ENDED}"
-        is_first = all(each.objection is None for each in self._done)
-        step = state.step
-        if is_first and (step.kind in ("say", "interrupt", "press") or step.expect is not None):
-            state.objection = _object(
-                state,
-                f"was not begun: {_CALL_ENDED} before it",
-                fix=_LOOK_AT_THE_END,
-                consequence=_NOT_DONE,
-            )
+        if state.step.kind != "hang_up":
+            self._object_to_end(state, f"was not begun: {_CALL_ENDED} before it")
         self._done.append(state)
+
+    def _object_to_end(self, state: _StepState, problem: str) -> None:
+        """Object to the first step that the end of the call left undone, in whole or in part.
+
+        Who only waits may expect that the server hangs up meanwhile, so that is no more than noted.
+        """
+        if self._is_end_told:
+            return
+        self._is_end_told = True
+        left = self._steps[len(self._done) :]
+        is_idle = state.step.kind == "wait" and all(
+            step.kind in ("wait", "hang_up") and step.expect is None for step in left
+        )
+        state.objection = _object(
+            state,
+            problem,
+            fix=_MAKE_LONGER if self._is_too_short else _LOOK_AT_THE_END,
+            consequence=_NOT_DONE,
+            severity="note" if is_idle else "warning",
+        )
 
     def _ask(self, state: _StepState) -> None:
         """Ask the function of the user about what was heard during a step."""
         expect, until = state.step.expect, state.until
-        if expect is None or until is None or state.objection is not None:
+        failed = state.objection is not None and state.objection.severity != "note"
+        if expect is None or until is None or failed:
             return
         payload = self._heard[state.since * FRAME_BYTES : until * FRAME_BYTES]
         clip = Clip(b"", f"heard in step {state.number}")
@@ -420,8 +463,11 @@ class ScriptRun:
         name = getattr(expect, "__name__", "expect")
         try:
             is_fine = expect(clip)
-            is_refused = is_fine is not None and not is_fine
-            why = f"{name}() returned {is_fine!r}" if is_refused else ""
+            if lazy := _find_lazy_kind(is_fine):
+                why = f"{name}() returned {lazy}, so it was not asked; give an ordinary function"
+            else:
+                is_refused = is_fine is not None and not is_fine
+                why = f"{name}() returned {is_fine!r}" if is_refused else ""
         except BaseException as error:  # noqa: BLE001 - whatever it is, the report says it
             why = format_error(error)
         if why:
@@ -431,6 +477,18 @@ class ScriptRun:
                 fix=f"Listen to what was heard from {_say_frames(state.since)} on",
                 severity="error",
             )
+
+
+def _find_lazy_kind(result: object) -> str:
+    """Return the kind of a result that is none before somebody awaits or reads it, or empty."""
+    if inspect.iscoroutine(result):
+        result.close()  # otherwise Python warns that nobody has awaited it
+        return "a coroutine, which nobody awaits"
+    if inspect.isawaitable(result):
+        return f"{type(result).__name__}, which nobody awaits"
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        return "a generator, which nobody reads"
+    return ""
 
 
 def _object(
@@ -447,6 +505,8 @@ def _object(
 
 
 _LOOK_AT_THE_END = "Look at who ended the call, and why"
+
+_MAKE_LONGER = "Give the call a longer seconds=, or leave it out"
 
 _NOT_DONE = "The rest of the script was not done"
 

@@ -319,10 +319,14 @@ def describe_call(report: CallReport) -> dict[str, str]:
 
 def _describe_acts(acts: Series[CallerAct]) -> str:
     failed = [f"{number} ({act.kind})" for number, act in enumerate(acts, 1) if not act.ok]
+    skipped = sum(act.ok and act.outcome.startswith("not begun") for act in acts)
     if not failed:
         return f"{len(acts)} steps, as written" if len(acts) > 1 else "1 step, as written"
     which = f"step {failed[0]}" if len(failed) == 1 else f"steps {', '.join(failed)}"
-    return f"{len(acts)} steps, of which {which} did not go as written"
+    said = f"{len(acts)} steps, of which {which} did not go as written"
+    if skipped:
+        said += f", and {skipped} {'were' if skipped > 1 else 'was'} not begun"
+    return said
 
 
 def suggest_seconds(report: CallReport) -> str:

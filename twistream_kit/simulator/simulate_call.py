@@ -349,7 +349,7 @@ class _CallRun:
             if closed.done():  # the server has ended it, and the caller hears what is on its way
                 self._handset.ear.drain(ended)
             if self._script is not None:
-                self._script.end()
+                self._script.end(is_too_short=not closed.done())
             await self._client.stop(EndCause("caller-hung-up"))
             return ended, await closed
         finally:
