@@ -671,6 +671,7 @@ NOT_APPLIED = {
         "Listen to what was heard": "what was expected is the user's to say",
         "Look at what the server does before it": _SERVER,
         "Look at who ended the call": _SERVER,
+        "Give the call a longer seconds": "a length that the user chose",
     },
     "simulator.call.twiml": {"Try it with an account": _NO_ACCOUNT},
     "simulator.simulate_call": {

@@ -216,7 +216,7 @@ class Pending(Future[T]):
             raise
         except TwistreamError as error:
             if blocks and isinstance(error.__cause__, TimeoutError):
-                _blame_block(error)
+                _explain_block(error)
             # The text of our errors suffices.  Their traceback would grow with each call.
             raise error.with_traceback(None) from error.__cause__
 
@@ -286,7 +286,7 @@ class Pending(Future[T]):
         else:
             error = self._build_plain_late_error(subject, seconds)
         if blocks:
-            _blame_block(error)
+            _explain_block(error)
         return error
 
     def _build_plain_late_error(self, subject: Subject | None, seconds: float) -> NoResultYet:
@@ -387,7 +387,7 @@ _BLOCKED = (
 )
 
 
-def _blame_block(error: TwistreamError) -> None:
+def _explain_block(error: TwistreamError) -> None:
     """Say first what is the likely cause: result() blocked the event loop that called it."""
     if not error.fix.startswith(_BLOCKED):
         error.fix = f"{_BLOCKED}. {error.fix}" if error.fix else _BLOCKED

@@ -74,7 +74,7 @@ class _Attention:
             self._answers.pop()
 
     def finish(self) -> None:
-        """Note that nothing more is heard: sound that began with the call can be told now."""
+        """Note that nothing more is heard: what began with the call may be speech after all."""
         for edge in self._detector.finish():
             self._note_edge(edge)
 
@@ -179,7 +179,7 @@ class ScriptRun:
         self._attention = _Attention(self._now, max(PTIME_MS, min([PAUSE_MS, *pauses])))
         self._work = self._perform_all()
         self._heard = b""
-        self._is_end_told = self._is_too_short = False
+        self._objected_to_end = self._is_too_short = False
 
     def begin(self) -> None:
         """Act from the next frame on."""
@@ -435,9 +435,9 @@ class ScriptRun:
 
         Who only waits may expect that the server hangs up meanwhile, so that is no more than noted.
         """
-        if self._is_end_told:
+        if self._objected_to_end:
             return
-        self._is_end_told = True
+        self._objected_to_end = True
         left = self._steps[len(self._done) :]
         is_idle = state.step.kind == "wait" and all(
             step.kind in ("wait", "hang_up") and step.expect is None for step in left
