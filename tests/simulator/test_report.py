@@ -124,9 +124,20 @@ def test_text_html_and_json_say_the_same():
         assert text in repr(report)
         assert text in plain
     [found] = read["objections"]
-    assert f"1 × note (no code): {found['text']}" in repr(report)
+    assert f"1 × note: {found['text']}" in repr(report)
     for key in ("problem", "consequence", "fix"):
         assert found[key] in plain
+
+
+def test_what_an_objection_does_not_have_leaves_no_gap():
+    whole = "sound was lost. Wait for the mark."
+    report = report_of(Objection(None, "", "sound was lost", "", "Wait for the mark"))
+    shown = render_html(report)
+    assert f"1 × error: {whole}" in repr(report)
+    assert "></code>" not in shown
+    assert "1 × ✖ error sound was lost" in re.sub(r"<[^>]*>", "", shown)
+    coded = report_of(Objection(31951, "media", "is bad"))
+    assert "1 × error (31951): media is bad" in repr(coded)
 
 
 @pytest.mark.parametrize("name", ["call.wav", "call.jsonl", "call.json"])

@@ -257,8 +257,8 @@ class CallReport:
     def __repr__(self) -> str:
         lines = [f"{self.headline[0].upper()}{self.headline[1:]}"]
         for objection, times in self.objections.items():
-            code = objection.code or "no code"
-            lines.append(f"  {times} × {objection.severity} ({code}): {objection}")
+            code = f" ({objection.code})" if objection.code else ""
+            lines.append(f"  {times} × {objection.severity}{code}: {objection}")
         lines += [f"  {about:<9} {said}" for about, said in describe_call(self).items()]
         lines += [f"  {act!r}" for act in self.acts]
         lines += [
