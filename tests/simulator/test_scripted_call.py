@@ -14,7 +14,7 @@ from websockets.asyncio.server import serve
 
 from support.waiting import LIMIT_SECONDS, soon
 from twistream_kit.audio.clip import Clip
-from twistream_kit.errors import CallRefused, WrongState
+from twistream_kit.errors import CallRefused, NoResultYet, WrongState
 from twistream_kit.notebook.display.display import render_html
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.simulator import caller
@@ -210,6 +210,14 @@ async def test_a_server_that_hangs_up_before_the_script_is_over_is_objected_to()
     assert report.to_junit(response_ms=5).count("<testcase") > 1
     with pytest.raises(TypeError, match="respons_ms"):
         report.to_junit(respons_ms=5)
+
+
+async def test_a_wait_in_vain_says_when_the_call_ends_by_itself():
+    async with serving({}) as server:
+        calling = simulate_call(server.url, script=[caller.wait(0.5), caller.hang_up()])
+        with pytest.raises(NoResultYet, match="; it ends by itself after 61 s at the latest"):
+            calling.result(0)
+        await soon(calling)
 
 
 async def test_a_report_of_a_script_waits_for_no_garbage_collection(eventually):
