@@ -11,7 +11,7 @@ from twistream_kit.diagnosis.turn_figures import FIXES, TurnFigure, count, say_m
 from twistream_kit.errors import WrongValue, require_type
 
 
-class Measured(Protocol):
+class MeasuredTurns(Protocol):
     """What `Turns` have."""
 
     @property
@@ -26,7 +26,7 @@ class Measured(Protocol):
     def is_sound_tried(self) -> bool: ...
 
 
-def list_cases(measured: Measured, limits: Mapping[str, float]) -> dict[str, str]:
+def list_cases(measured: MeasuredTurns, limits: Mapping[str, float]) -> dict[str, str]:
     """Return what is wrong with each test case, or empty, as `Turns.list_cases` does."""
     require_type("a number", **limits)
     for name, limit in limits.items():
@@ -54,7 +54,7 @@ def list_cases(measured: Measured, limits: Mapping[str, float]) -> dict[str, str
     return cases
 
 
-def list_skipped(measured: Measured, limits: Mapping[str, float]) -> dict[str, str]:
+def list_skipped(measured: MeasuredTurns, limits: Mapping[str, float]) -> dict[str, str]:
     """Return why each of the test cases that were not tried was not."""
     skipped = {
         figure.name: figure.explain()
@@ -68,7 +68,7 @@ def list_skipped(measured: Measured, limits: Mapping[str, float]) -> dict[str, s
     return skipped
 
 
-def _list_untried(measured: Measured) -> list[TurnFigure]:
+def _list_untried(measured: MeasuredTurns) -> list[TurnFigure]:
     return [each for each in measured.figures if each.name in FIXES and not each.values]
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from statistics import median
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
-from twistream_kit.capture.replay import Replay
+from twistream_kit.capture.replay import Replay, SentMark
 from twistream_kit.diagnosis._turn_meter import WholeSound
 from twistream_kit.protocol import from_twilio
-from twistream_kit.protocol.playout import BYTES_PER_SECOND, Interval
+from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
 _IDLE_SECONDS = 0.2
 """A server that sends sound as it is spoken sends some more often than this."""
@@ -29,36 +31,45 @@ def find_clears(replay: Replay) -> list[float]:
 
 def find_whole(replay: Replay) -> list[WholeSound]:
     """Return the sound that was played to the end of what the server had sent."""
-    sends: list[tuple[int, int, float]] = []
-    position = 0
-    for at, size in replay.sent:
-        sends.append((position, position + size, at))
-        position += size
-    intervals = replay.intervals
-    begins = {each.first for each in intervals} | {position}  # after a clear the next begins later
-    return [
-        _make_whole(interval, sends, replay)
-        for interval in intervals
-        if interval.first + interval.size in begins
-    ]
+    times = [at for at, _ in replay.sent]
+    ends = [*accumulate(size for _, size in replay.sent)]  # of the messages, in bytes
+    marks = sorted((mark for mark in replay.marks if mark.name), key=_get_position)
+    begins = {each.first for each in replay.intervals}  # after a clear the next one begins later
+    begins.update(ends[-1:])
+    found = []
+    for interval in replay.intervals:
+        first, end = interval.first, interval.first + interval.size
+        if end not in begins:
+            continue
+        sent = times[bisect_right(ends, first) : bisect_left(ends, end) + 1]
+        after = bisect_right(marks, first, key=_get_position)
+        before = bisect_right(marks, end, key=_get_position)
+        known_at = _find_known(sent, marks[after:before], end)
+        ended = interval.started + interval.size / BYTES_PER_SECOND
+        found.append(WholeSound(interval.started, ended, known_at))
+    return found
 
 
-def _make_whole(
-    interval: Interval, sends: list[tuple[int, int, float]], replay: Replay
-) -> WholeSound:
-    begin, end = interval.first, interval.first + interval.size
-    times = [at for first, last, at in sends if last > begin and first < end]
-    gap = max((later - earlier for earlier, later in pairwise(times)), default=0.0)
-    known_at = times[-1] + max(_IDLE_SECONDS, 1.5 * gap) if times else math.inf
-    marks = [mark for mark in replay.marks if mark.name and begin < mark.position <= end]
+def _find_known(sent: Sequence[float], marks: Sequence[SentMark], end: int) -> float:
+    """Return from when on it is known that a server sends no more of a sound.
+
+    Args:
+        sent: When its messages were sent.
+        marks: The marks within it and at its end.
+        end: The position of its end.
+    """
+    gap = max((later - earlier for earlier, later in pairwise(sent)), default=0.0)
+    known_at = sent[-1] + max(_IDLE_SECONDS, 1.5 * gap) if sent else math.inf
     within = {mark.position for mark in marks if mark.position < end}
     last_marks = [mark for mark in marks if mark.position == end and not mark.cleared]
     if any(mark.returned_at is not None for mark in last_marks):
-        is_told = len(within) <= _FEW_MARKS
-        known_at = -math.inf if is_told else min(known_at, last_marks[0].sent_at)
-    return WholeSound(
-        interval.started, interval.started + interval.size / BYTES_PER_SECOND, known_at
-    )
+        is_complete = len(within) <= _FEW_MARKS
+        known_at = -math.inf if is_complete else min(known_at, last_marks[0].sent_at)
+    return known_at
+
+
+def _get_position(mark: SentMark) -> int:
+    return mark.position
 
 
 def find_cut_off(capture: Capture, replay: Replay) -> float:

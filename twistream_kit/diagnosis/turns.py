@@ -143,7 +143,7 @@ class Turns:
 
     def describe(self) -> str:
         """Return the figures in one line; empty if there are none."""
-        figures = [f"{each.name} {each.describe()}" for each in self._list_told()]
+        figures = [f"{each.name} {each.describe()}" for each in self._list_shown()]
         return "; ".join([*figures, *self.describe_faults()])
 
     def describe_faults(self) -> list[str]:
@@ -317,7 +317,7 @@ class Turns:
             lines.append(
                 f"  {turn.who}  {times}  {turn.delay:{width}}  {turn.outcome}{overlap}{kind}"
             )
-        lines += [f"  {each.name:<12} {each.describe()}" for each in self._list_told()]
+        lines += [f"  {each.name:<12} {each.describe()}" for each in self._list_shown()]
         lines += [f"  {fault}" for fault in self.describe_faults()]
         if self.is_estimate:
             lines.append(f"  {self.uncertainty}")
@@ -328,7 +328,7 @@ class Turns:
         """Whether the caller made a sound, not meant to interrupt, while the server spoke."""
         return any(turn.kind == SOUND and turn.overlap_ms for turn in self.rows)
 
-    def _list_told(self) -> list[TurnFigure]:
+    def _list_shown(self) -> list[TurnFigure]:
         return [each for each in self.figures if each.values or each.reason]
 
     def _collect(
