@@ -489,18 +489,23 @@ class _Server:
 
 
 def _find_sound(kind: str, level: int, number: int) -> np.ndarray:
-    """Return a sound of a kind from its first audible frame to its last, which all have."""
-    sounds = _list_sounds(kind)
-    samples = payload_set.at_level(sounds[number % len(sounds)], level)
-    audible = find_audible(encode_ulaw(samples))
-    if audible is None:
-        raise ValueError(f"{kind} at {level} dB has no frame above -50 dBFS")
-    return samples[audible.first * FRAME : audible.end * FRAME]
+    """Return a sound of a kind, one of those that are audible at that level."""
+    sounds = _list_audible(kind, level)
+    return sounds[number % len(sounds)]
 
 
 @cache
-def _list_sounds(kind: str) -> list[payload_set.Sound]:
-    return [sound for sound in payload_set.held_out() if sound.kind == kind]
+def _list_audible(kind: str, level: int) -> list[np.ndarray]:
+    """Return sounds from their first audible frame to their last; the soft ones have none."""
+    found = []
+    for sound in payload_set.held_out():
+        if sound.kind == kind:
+            samples = payload_set.at_level(sound, level)
+            if (audible := find_audible(encode_ulaw(samples))) is not None:
+                found.append(samples[audible.first * FRAME : audible.end * FRAME])
+    if not found:
+        raise ValueError(f"no {kind} at {level} dB has a frame above -50 dBFS")
+    return found
 
 
 @contextmanager

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
+import base64
+import json
 import re
 import statistics
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +173,86 @@ def test_the_first_bot_is_an_echo_of_two_lines() -> None:
         "    async for samples in stream.audio():",
         "        stream.play(samples)",
     ]
+
+
+CONVERSATION = FOLDER / "measure_a_conversation.ipynb"
+
+
+def test_an_answer_is_folded_and_stands_behind_what_shows_it() -> None:
+    """Where a notebook asks for a guess, no text before the next picture gives it away."""
+    cells = read(CONVERSATION).cells
+    asking = [
+        n
+        for n, cell in enumerate(cells)
+        if cell.cell_type == "markdown" and cell.source.startswith("## ") and "Guess" in cell.source
+    ]
+    assert len(asking) == 3, "one for each fault"
+    for n in asking:
+        question, shown, answer = cells[n : n + 3]
+        assert "*Repair*" not in question.source
+        assert shown.cell_type == "code"
+        assert "<details " in answer.source, answer.source
+        folded, _, below = answer.source.partition("</details>")
+        assert "*Repair*" in folded
+        assert "*Repair*" not in below
+
+
+def test_a_check_of_a_conversation_that_fails_shows_why() -> None:
+    """A message that Twilio drops is named by the report, and nowhere in the recording."""
+    for cell in code_cells(CONVERSATION):
+        if not CHECKED.search(cell.source):
+            continue
+        checks = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Assert)]
+        assert checks
+        assert [ast.unparse(node) for node in checks if node.msg is None] == []
+
+
+def test_the_conversation_shows_the_plot_of_the_test_that_failed() -> None:
+    [cell] = [c for c in code_cells(CONVERSATION) if "glob(" in c.source]
+    assert [kind for output in cell.outputs for kind in output.data if kind == "image/png"]
+
+
+class Line:
+    """A WebSocket with a caller who speaks as soon as the stream has begun, and stays."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    async def send(self, text: str) -> None:
+        self.sent.append(text)
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        yield json.dumps({"event": "start", "streamSid": "MZ" + "0" * 32})
+        loud = base64.b64encode(b"\x00" * 160).decode()
+        for _ in range(10):
+            await asyncio.sleep(0)  # sleeps: the other task runs
+            yield json.dumps({"event": "media", "media": {"payload": loud}})
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("method", ["interrupt", "say"])
+async def test_a_mistake_in_a_bot_of_the_conversation_is_raised_and_leaves_no_task(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task that is left behind is complained of in a later cell, which has nothing to do with it.
+
+    One that fails beside the call fails without a word.
+    """
+    monkeypatch.chdir(FOLDER)
+    names: dict[str, Any] = {}
+    for cell in code_cells(CONVERSATION):
+        if cell.source.startswith(("import ", "names = ", "class ")):
+            exec(compile(ast.parse(cell.source.partition("\n\n\nhasty")[0]), "cell", "exec"), names)
+
+    async def fail(self: object, *_given: object) -> None:
+        raise AttributeError("no attribute 'sned'")
+
+    bot = type("Mistaken", (names["Attentive"],), {method: fail})
+    async with asyncio.timeout(30):
+        with pytest.raises(ExceptionGroup) as caught:
+            await bot(Line()).run()
+    assert "no attribute 'sned'" in str(caught.value.exceptions)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 RUN_IN_THE_BROWSER = {

@@ -103,8 +103,10 @@ def test_an_interrupted_wait_has_one_line_beside_it(monkeypatch):
 
     monkeypatch.setattr(threading.Condition, "wait", interrupt)
     playing = Pending(None, Subject("playback", "PlayOutcome", silence="stream.clear()"))
+    calling = Pending(None, Subject("a call", "CallReport", ends="hangs up after 9 s"))
     for pending, said in (
         (playing, "Only the wait has ended, the sound goes on: stream.clear() silences it."),
+        (calling, "Only the wait has ended: a call is still on its way, and hangs up after 9 s."),
         (ringing(), f"Only the wait has ended: Call to {ALICE} is still on its way."),
     ):
         shown = []

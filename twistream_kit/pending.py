@@ -67,6 +67,7 @@ class Subject:
         result: The kind of its result, a noun without an article: ``Call``.
         state: A function that returns how far it is; asked only when somebody reads the text.
         silence: The way to silence what sounds while somebody waits for it; else empty.
+        ends: When it ends by itself, where nobody can end it; else empty.
         late: A function of the seconds waited in vain that returns the error to raise; else None.
         kind: The class of its result, NoneType if it has none; None where it is not known.
     """
@@ -75,6 +76,7 @@ class Subject:
     result: str
     state: Callable[[], str] | None = None
     silence: str = ""
+    ends: str = ""
     late: Callable[[float], NoResultYet] | None = None
     kind: type | None = None
 
@@ -281,9 +283,10 @@ class Pending(Future[T]):
             return subject.late(seconds)
         name = f"{subject.name}: " if subject is not None else ""
         state = subject.state_in_words if subject is not None else ""
+        ends = f"; it {subject.ends}" if subject is not None and subject.ends else ""
         return NoResultYet(
             f"{name}no result within {seconds:g} s{f' ({state})' if state else ''}",
-            consequence="It is still on its way and can be waited for again",
+            consequence=f"It is still on its way and can be waited for again{ends}",
         )
 
     def _explain_interrupt(self, error: BaseException) -> None:
@@ -293,7 +296,8 @@ class Pending(Future[T]):
         if subject.silence:
             note = f"Only the wait has ended, the sound goes on: {subject.silence} silences it."
         else:
-            note = f"Only the wait has ended: {subject.name} is still on its way."
+            ends = f", and {subject.ends}" if subject.ends else ""
+            note = f"Only the wait has ended: {subject.name} is still on its way{ends}."
         if note not in getattr(error, "__notes__", ()):
             error.add_note(note)
             # For IPython; Python prints notes by itself.  It must not refer to the error, whose

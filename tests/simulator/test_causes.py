@@ -58,7 +58,7 @@ def test_causes_stand_before_symptoms_and_errors_before_notes():
     assert "queued and not heard" in first.problem
     assert others == [error, note]
     assert [found.objections[each] for each in others] == [2, 1]
-    assert repr(found).splitlines()[1].startswith("  1 × error (no code): 2.0 s of 2.1 s")
+    assert repr(found).splitlines()[1].startswith("  1 × error: 2.0 s of 2.1 s")
 
 
 def test_an_error_of_the_messages_explains_silence_by_itself():

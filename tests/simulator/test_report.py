@@ -41,6 +41,15 @@ def test_a_slow_server_is_believed_only_where_the_simulator_itself_was_punctual(
     assert not report_of(Objection(31951, "media", "is bad"), lateness=LATE).ok
 
 
+def test_a_late_simulator_says_which_times_it_makes_wrong_and_by_how_much():
+    said = repr(report_of(lateness=LATE))
+    [timing] = [line for line in said.splitlines() if line.startswith("  timing")]
+    assert "300.0 ms (worst)" in timing
+    assert "such as that of an answer, may be wrong by as much as the worst frame was" in timing
+    assert "what the caller does by itself is counted in frames and right" in timing
+    assert "was late" not in repr(report_of())
+
+
 def test_no_objections_is_said_only_where_there_are_none(slow):
     assert "no objections" in repr(report_of())
     assert "no objections" not in repr(report_of(slow, lateness=LATE))
@@ -124,9 +133,20 @@ def test_text_html_and_json_say_the_same():
         assert text in repr(report)
         assert text in plain
     [found] = read["objections"]
-    assert f"1 × note (no code): {found['text']}" in repr(report)
+    assert f"1 × note: {found['text']}" in repr(report)
     for key in ("problem", "consequence", "fix"):
         assert found[key] in plain
+
+
+def test_what_an_objection_does_not_have_leaves_no_gap():
+    whole = "sound was lost. Wait for the mark."
+    report = report_of(Objection(None, "", "sound was lost", "", "Wait for the mark"))
+    shown = render_html(report)
+    assert f"1 × error: {whole}" in repr(report)
+    assert "></code>" not in shown
+    assert "1 × ✖ error sound was lost" in re.sub(r"<[^>]*>", "", shown)
+    coded = report_of(Objection(31951, "media", "is bad"))
+    assert "1 × error (31951): media is bad" in repr(coded)
 
 
 @pytest.mark.parametrize("name", ["call.wav", "call.jsonl", "call.json"])

@@ -138,7 +138,83 @@ def test_listen_does_not_blame_the_server_for_what_it_said_before_the_last_step(
 def test_listen_does_not_take_what_was_interrupted_for_an_answer():
     call = CallByHand(caller.interrupt(STOP, after=0.5), caller.listen(limit=1))
     call.hear(speech(0.6), silence(3))
-    assert call.acts[1].outcome == "heard nothing within 1 s"
+    assert call.acts[1].outcome == "heard nothing within 1 s", "it was over before"
+
+
+@pytest.mark.parametrize(
+    "speak",
+    [
+        pytest.param([caller.interrupt(QUESTION, after=1.0)], id="interrupt"),
+        pytest.param([caller.wait(1.0), caller.say(QUESTION)], id="say"),
+        pytest.param(
+            [caller.interrupt(QUESTION, after=1.0), caller.interrupt(STOP, after=0.2, meant=False)],
+            id="and a cough into the answer",
+        ),
+    ],
+)
+def test_listen_waits_for_an_answer_where_the_server_stops_late(speak):
+    call = CallByHand(*speak, caller.listen(), caller.hang_up())
+    call.hear(speech(1.0 + 0.5 + 0.12), silence(2.0), speech(1.5), silence(2.0))
+    listened = call.acts[-2]
+    assert listened.ok
+    assert listened.ends == 1.62 + 2.0 + 1.5 + 1.0
+    assert call.acts[-1].outcome == "hung up"
+    since = max(listened.begins, 3.62)
+    assert listened.outcome == f"heard {5.12 - since:.2f} s of speech, then a pause"
+
+
+@pytest.mark.parametrize(
+    ("clips", "said"),
+    [
+        ((speech(1.62), silence(4)), "the end of what was interrupted (0.12 s)"),
+        ((speech(9),), "the end of what was interrupted (2.00 s)"),
+        ((speech(0.9), silence(0.2), speech(0.72), silence(4)), "(0.32 s)"),
+    ],
+    ids=["it stops", "it never stops", "with a short pause"],
+)
+def test_the_end_of_what_was_interrupted_is_no_answer(clips, said):
+    call = CallByHand(caller.interrupt(QUESTION, after=1.0), caller.listen(limit=2))
+    call.hear(*clips)
+    listened = call.acts[1]
+    assert listened.outcome.startswith("heard only the end of what was interrupted (")
+    assert said in listened.outcome
+    assert listened.outcome.endswith(") within 2 s")
+    assert listened.objection.severity == "warning"
+
+
+def test_the_end_of_what_was_interrupted_is_no_answer_when_the_call_ends_either():
+    call = CallByHand(caller.interrupt(QUESTION, after=1.0), caller.listen())
+    call.hear(speech(1.62), silence(1)).end()
+    assert call.acts[1].outcome == (
+        "heard only the end of what was interrupted (0.12 s) before the call ended"
+    )
+    assert call.acts[1].objection.problem == call.acts[1].outcome
+
+
+def test_listen_counts_what_goes_on_after_a_cough():
+    cough = caller.interrupt(STOP, after=0.5, meant=False)
+    call = CallByHand(cough, caller.listen()).hear(speech(2), silence(2))
+    assert call.times()[1] == ("listen", 0.7, 3.0)
+    assert call.acts[1].outcome == "heard 1.30 s of speech, then a pause"
+
+
+def test_listen_takes_what_follows_a_key_without_a_pause_for_an_answer():
+    call = CallByHand(caller.interrupt(STOP, after=0.5), caller.press("1"), caller.listen())
+    call.hear(speech(0.8), Clip.tone(660, 1.0), silence(2))
+    assert call.times()[2] == ("listen", 0.9, 2.8)
+    assert call.acts[2].ok
+
+
+def test_interrupt_does_not_take_what_was_interrupted_for_the_next_answer():
+    call = CallByHand(caller.interrupt(STOP, after=0.5), caller.interrupt(STOP, after=0.5))
+    call.hear(speech(1.5), silence(1.0), speech(1.0))
+    assert call.acts[1].begins == 3.0
+    assert call.acts[1].outcome == "said 0.20 s, 0.50 s into the answer"
+    call = CallByHand(caller.interrupt(STOP, after=0.5), caller.interrupt(STOP, limit=2))
+    call.hear(speech(1.5), silence(3))
+    assert call.acts[1].outcome == (
+        "no answer to interrupt came within 2 s, only the end of what was interrupted before"
+    )
 
 
 def test_listen_gives_up_in_words_when_the_server_never_pauses():

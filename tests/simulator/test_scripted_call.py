@@ -14,7 +14,7 @@ from websockets.asyncio.server import serve
 
 from support.waiting import LIMIT_SECONDS, soon
 from twistream_kit.audio.clip import Clip
-from twistream_kit.errors import CallRefused, WrongState
+from twistream_kit.errors import CallRefused, NoResultYet, WrongState
 from twistream_kit.notebook.display.display import render_html
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.simulator import caller
@@ -193,6 +193,14 @@ async def test_the_length_of_the_call_ends_the_script_too():
     assert report.acts[0].outcome == "the call ended meanwhile"
     assert report.acts[0].ends == pytest.approx(report.heard.seconds)
     assert report.ok, report
+
+
+async def test_a_wait_in_vain_says_when_the_call_ends_by_itself():
+    async with serving({}) as server:
+        calling = simulate_call(server.url, script=[caller.wait(0.5), caller.hang_up()])
+        with pytest.raises(NoResultYet, match="; it ends by itself after 61 s at the latest"):
+            calling.result(0)
+        await soon(calling)
 
 
 async def test_a_report_of_a_script_waits_for_no_garbage_collection(eventually):

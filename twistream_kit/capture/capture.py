@@ -20,7 +20,7 @@ from typing import Any, Self, TypeVar
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.entry import Entry, Message, OddText, StatusReport
 from twistream_kit.capture.file import Contents, Header, read_capture, read_file, write_capture
-from twistream_kit.capture.recording import HeardSound, Recording
+from twistream_kit.capture.recording import HeardSound, Recording, list_events
 from twistream_kit.capture.replay import Playback, Replay, place_caller, render_caller
 from twistream_kit.capture.summary import CaptureSummary, summarise
 from twistream_kit.errors import WrongValue, quote, require_finite, require_type
@@ -292,7 +292,8 @@ class Capture:
         """
         replay = Replay(self._read_entries(), self.endings)
         heard = HeardSound(replay.sound, replay.place_heard())
-        return Recording(place_caller(self._read_entries()), heard, replay.seconds)
+        caller = place_caller(self._read_entries())
+        return Recording(caller, heard, replay.seconds, list_events(replay))
 
     def stereo(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write `recording` as 16-bit stereo WAV: left the caller, right what the caller heard.

@@ -19,7 +19,7 @@ import numpy as np
 from twistream_kit.audio.callbacks import call_apart
 from twistream_kit.audio.clip import require_place, write_file
 from twistream_kit.audio.g711 import decode_ulaw
-from twistream_kit.capture.replay import SILENCE, PlacedSound, SentSound
+from twistream_kit.capture.replay import SILENCE, PlacedSound, Replay, SentSound
 from twistream_kit.errors import TwistreamError, WrongValue, require_finite, require_type
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
@@ -64,6 +64,33 @@ FORMATS: Mapping[str, SoundFormat] = {
 """The format of a recording's file, by the end of its name."""
 
 
+class CallEvent(NamedTuple):
+    """A moment of a call that its picture shows.
+
+    Attributes:
+        at: In seconds from the start of the capture.
+        kind: How a mark ended that came back, or a clear, or a key.
+        name: The name of the mark, or the key; empty for a clear.
+    """
+
+    at: float
+    kind: Literal["heard", "cleared", "clear", "key"]
+    name: str
+
+
+def list_events(replay: Replay) -> list[CallEvent]:
+    """Return what happened in a call, in order of time."""
+    found = [CallEvent(at, "clear", "") for at in replay.clears]
+    for mark in replay.marks:
+        if mark.name and mark.returned_at is not None:
+            ending: Literal["heard", "cleared"] = (
+                "cleared" if replay.get_ending(mark) == "cleared" else "heard"
+            )
+            found.append(CallEvent(mark.returned_at, ending, mark.name))
+    found += [CallEvent(at, "key", digit) for at, digit in replay.keys]
+    return sorted(found, key=lambda event: event.at)
+
+
 class Recording:
     """A call from its start to its last message, in two channels: left the caller, right you.
 
@@ -74,11 +101,13 @@ class Recording:
 
     Attributes:
         n_samples: How many samples each side has, 8000 a second.
+        events: When a mark came back, a clear was sent or a key pressed, in order of time.
 
     Args:
         caller: The sound of the caller.
         heard: What the caller heard of yours.
         seconds: The length of the call.
+        events: The marks that came back, the clears and the keys.
 
     Example:
         >>> import twistream_kit as kit
@@ -99,7 +128,14 @@ class Recording:
     sample_rate = SAMPLE_RATE
     """In Hz."""
 
-    def __init__(self, caller: SentSound, heard: HeardSound, seconds: float) -> None:
+    def __init__(
+        self,
+        caller: SentSound,
+        heard: HeardSound,
+        seconds: float,
+        events: Sequence[CallEvent] = (),
+    ) -> None:
+        self.events = tuple(events)
         self._sides: dict[Side, SentSound | HeardSound] = {"caller": caller, "heard": heard}
         self.n_samples = max(caller.size, heard.size, round(seconds * SAMPLE_RATE))
 

@@ -56,6 +56,7 @@ class Replay:
         levels: For each media message or clear sent, and for the end: its time, how many bytes
             waited at Twilio before and after it, and since when the buffer was empty, if it was.
         clears: The times of the clears.
+        keys: The keys that the caller pressed, each after its time.
         sound: All sound sent.
         seconds: The time of the last message.
     """
@@ -68,6 +69,7 @@ class Replay:
         self.sent: list[tuple[float, int]] = []
         self.levels: list[tuple[float, int, int, float]] = []
         self.clears: list[float] = []
+        self.keys: list[tuple[float, str]] = []
         self.sound = SentSound()
         self.seconds = 0.0
         self._n_messages = 0
@@ -169,6 +171,8 @@ class Replay:
                 self._clear(entry.at)
             case from_twilio.Mark():
                 self._take_returned(message.name, entry.at)
+            case from_twilio.Dtmf():
+                self.keys.append((entry.at, message.digit))
             case from_twilio.Stop():
                 self._stopped = True
 

@@ -324,7 +324,7 @@ def find_text_kind(payload: bytes) -> str | None:
     if text[:1] in _TEXT_STARTS:
         for kind, start in _TEXT_KINDS:
             if start.match(text) and _PRINTABLE.fullmatch(text):
-                return kind if kind == _NUMBERS or not _alternates(text) else None
+                return kind if kind == _NUMBERS or not _is_two_letters_in_turn(text) else None
     if text.lower().lstrip("0123456789 ") in _WHOLE_TEXTS:
         return "text"
     if _HEX.fullmatch(payload) and (_has_jumps(payload) or payload[0] == payload[-1] == 0x66):
@@ -334,8 +334,8 @@ def find_text_kind(payload: bytes) -> str | None:
     return "text" if is_text else None
 
 
-def _alternates(text: str) -> bool:
-    """Whether most of a text is two letters in turn, as a tone at half the sample rate may be."""
+def _is_two_letters_in_turn(text: str) -> bool:
+    """Whether most of a text is the same two letters, as a tone at half the sample rate may be."""
     again: int = sum(map(operator.eq, text, text[2:]))
     changes: int = sum(map(operator.ne, text, text[1:]))
     return min(again, changes) * 4 > len(text) * 3

@@ -40,9 +40,14 @@ class _Attention:
     Args:
         first_frame: The number of the frame that is heard first.
         pause_ms: The silence after which the detector takes speech for ended.
+
+    Attributes:
+        spoke_at: When the caller last began to speak to the server; what began before is the end
+            of what was interrupted, and no answer.
     """
 
     def __init__(self, first_frame: int, pause_ms: float) -> None:
+        self.spoke_at = 0
         self._detector = SpeechDetector(pause_ms=pause_ms)
         self._first_frame = first_frame
         self._answers: list[_ServerSpeech] = []
@@ -64,13 +69,15 @@ class _Attention:
                 self._answers.pop()
 
     def find_first(self, since: int) -> int | None:
-        """Return the first frame of the first speech that lasts or ends after a frame, or None."""
+        """Return the first frame of the first answer that lasts or ends after a frame, or None."""
         lasting = (a.first for a in self._answers if a.end is None or a.end > since)
-        return next(lasting, None)
+        return next((first for first in lasting if first >= self.spoke_at), None)
 
     def find_end(self, since: int) -> int | None:
-        """Return the end of speech in or after frame `since`; None while it lasts, or without."""
-        end = self._answers[-1].end if self._answers else None
+        """Return the end of an answer after frame `since`; None while it lasts, or without."""
+        if not self._answers or self._answers[-1].first < self.spoke_at:
+            return None
+        end = self._answers[-1].end
         return end if end is not None and end > since else None
 
     def count_begun(self, since: int, until: int) -> int:
@@ -79,9 +86,19 @@ class _Attention:
         return sum(max(0, min(end, until) - first) for first, end in spans)
 
     def count_spoken(self, since: int, until: int) -> int:
-        """Return how many frames the server spoke between two frames."""
-        spans = ((max(a.first, since), until if a.end is None else a.end) for a in self._answers)
-        return sum(max(0, min(end, until) - first) for first, end in spans)
+        """Return how many frames of answers were heard between two frames."""
+        answers = [a for a in self._answers if a.first >= self.spoke_at]
+        return _count_within(answers, since, until)
+
+    def count_interrupted(self, since: int, until: int) -> int:
+        """Return how many frames were heard between two frames of what was interrupted."""
+        interrupted = [a for a in self._answers if a.first < self.spoke_at]
+        return _count_within(interrupted, since, until)
+
+
+def _count_within(answers: list[_ServerSpeech], since: int, until: int) -> int:
+    spans = ((max(a.first, since), until if a.end is None else a.end) for a in answers)
+    return sum(max(0, min(end, until) - first) for first, end in spans)
 
 
 @dataclass(slots=True)
@@ -258,7 +275,7 @@ class ScriptRun:
     def _give_up_listening(self, state: _StepState) -> None:
         limit = f"{state.step.limit:g} s"
         if self._attention.find_first(state.since) is None:
-            state.outcome = f"heard nothing within {limit}"
+            state.outcome = f"{self._say_unanswered(state)} within {limit}"
             if before := self._count_spoken_over(state):
                 spoken = _say_frames(before)
                 state.outcome += f"; the server had spoken for {spoken} while the caller spoke"
@@ -272,6 +289,15 @@ class ScriptRun:
             state.objection = _object(
                 state, state.outcome, fix="Give it a longer limit=, or a shorter pause="
             )
+
+    def _say_unanswered(self, state: _StepState) -> str:
+        """Return what was heard in a step without an answer."""
+        end = self._attention.count_interrupted(state.since, self._now)
+        return (
+            f"heard only the end of what was interrupted ({_say_frames(end)})"
+            if end
+            else "heard nothing"
+        )
 
     def _count_spoken_over(self, state: _StepState) -> int:
         """Return how many frames of speech began while the caller spoke, right before a step."""
@@ -301,6 +327,8 @@ class ScriptRun:
                 return
             if self._now - since >= _count_frames(step.limit):
                 state.outcome = f"no answer to interrupt came within {step.limit:g} s"
+                if self._attention.count_interrupted(since, self._now):
+                    state.outcome += ", only the end of what was interrupted before"
                 state.objection = _object(
                     state,
                     f"said nothing: {state.outcome}",
@@ -321,8 +349,17 @@ class ScriptRun:
             if state.begins is None and utterance.said:
                 # Not before, since the user may have said something into the same telephone.
                 state.begins = self._now - 1
+                self._note_speech(state)
+
+    def _note_speech(self, state: _StepState) -> None:
+        """Note that the caller has begun to speak: an answer to it begins later."""
+        if state.step.meant and state.begins is not None:
+            self._attention.spoke_at = state.begins
 
     def _press_keys(self, state: _StepState) -> Generator[None, None, None]:
+        # A key takes no time, so its answer may follow at once, without a pause that tells them
+        # apart: after it, whatever lasts is an answer.
+        self._attention.spoke_at = 0
         for key in state.step.keys:
             self._press(key)
             state.pressed += key
@@ -350,7 +387,7 @@ class ScriptRun:
             spoken = self._attention.count_spoken(state.since, self._now)
             state.outcome = f"heard {_say_frames(spoken)} of speech, then {_CALL_ENDED}"
             if not spoken:
-                state.outcome = f"heard nothing before {_CALL_ENDED}"
+                state.outcome = f"{self._say_unanswered(state)} before {_CALL_ENDED}"
                 state.objection = _object(
                     state, state.outcome, fix=_LOOK_AT_THE_END, consequence=_NOT_DONE
                 )

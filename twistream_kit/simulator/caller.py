@@ -190,7 +190,11 @@ def listen(
 ) -> Step:
     """Listen until the server has spoken and paused.
 
-    What it said before this step does not count; what it goes on to say does.
+    What it said before this step does not count; what it goes on to say does.  But the end of what
+    the caller spoke into, with `interrupt` or `say`, is no answer: then it waits for speech that
+    begins after the caller began to speak, and after a pause of 0.4 s or longer.  If none comes,
+    the report objects.  A cough (``meant=False``) asks for no answer, and after a key whatever
+    lasts is one, since it may follow at once.
 
     Args:
         pause: The silence after which it has spoken, in seconds.
@@ -253,7 +257,8 @@ def interrupt(
 
     If the server has paused before that, nothing is said, and the report objects.  A server that
     stops for a cough or an "mhm" is too quick: say so with ``meant=False``, and the turns of the
-    call count it as a false barge-in.
+    call count it as a false barge-in.  What the caller has interrupted before is no new answer, as
+    for `listen`.
 
     Args:
         sound: A `Clip`, bare PCMU, or several clips to `choose` one from.

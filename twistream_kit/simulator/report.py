@@ -27,8 +27,16 @@ from twistream_kit.simulator.stream.client import EndingReason
 from twistream_kit.simulator.stream.leg import measure_sound
 from twistream_kit.simulator.stream.pacer import LatenessReport
 
-SIMULATOR_WAS_LATE = "The simulator itself was late: do not believe the timings above"
-"""The warning of a report that is not `believable`."""
+SIMULATOR_WAS_LATE = (
+    "The simulator itself was late: times in which the server has a part, such as that of an"
+    " answer, may be wrong by as much as the worst frame was late; what the caller does by itself"
+    " is counted in frames and right"
+)
+"""The warning of a report that is not `believable`.
+
+A frame that is late brings the server its sound late, and is heard with what the server sent
+meanwhile; as deadlines are absolute, this does not add up over a call.
+"""
 
 _FILE_NAMES = {
     ".wav": "heard.wav",
@@ -267,8 +275,8 @@ class CallReport:
     def __repr__(self) -> str:
         lines = [f"{self.headline[0].upper()}{self.headline[1:]}"]
         for objection, times in self.objections.items():
-            code = objection.code or "no code"
-            lines.append(f"  {times} × {objection.severity} ({code}): {objection}")
+            code = f" ({objection.code})" if objection.code else ""
+            lines.append(f"  {times} × {objection.severity}{code}: {objection}")
         lines += [f"  {about:<9} {said}" for about, said in describe_call(self).items()]
         lines += [f"  {act!r}" for act in self.acts]
         lines += [

@@ -9,6 +9,7 @@ thread of its own.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections import Counter
@@ -134,7 +135,13 @@ def simulate_call(
         auth_token,
         expect_silence=bool(expect_silence),
     )
-    subject = Subject(f"simulated call to {hide_user(url)}", "CallReport", kind=CallReport)
+    longest = find_longest_seconds({"seconds": plan.seconds, "script": plan.script})
+    subject = Subject(
+        f"simulated call to {hide_user(url)}",
+        "CallReport",
+        ends=f"ends by itself after {math.ceil(longest)} s at the latest",
+        kind=CallReport,
+    )
     pending: Pending[CallReport] = Pending(None, subject)
     run_call(
         partial(_run, plan, pending),

@@ -340,7 +340,8 @@ async def test_a_clear_reaches_what_is_not_yet_sent(host):
     hosted = await host(interrupt)
     report = await soon(simulate_call(hosted.url, auth_token=TOKEN))
     assert report.close_code == 1000
-    assert 0.3 < report.sound_seconds < 2
+    # All of the second tone; of the first the server only estimates how much was heard.
+    assert 0.2 <= report.sound_seconds < 2
     assert report.received["clear"] == 1
 
 

@@ -16,7 +16,7 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.notebook.display import recording as of_recording
 from twistream_kit.notebook.display.display import render_html
 from twistream_kit.notebook.display.html import SEVERITIES, badge
-from twistream_kit.notebook.display.recording import KEPT_SECONDS, list_events, show_call
+from twistream_kit.notebook.display.recording import KEPT_SECONDS
 from twistream_kit.notebook.plots import style
 from twistream_kit.protocol import from_twilio, to_twilio
 
@@ -143,10 +143,12 @@ def test_the_picture_shows_who_speaks_when_without_paper_of_its_own():
 def test_the_events_of_a_call_are_named_with_their_times_and_endings():
     capture = a_call()
     capture.append(to_twilio.Clear(SID), 4.5)
-    events = [(round(at, 2), kind, name) for at, kind, name in list_events(capture)]
+    events = [(round(at, 2), kind, name) for at, kind, name in capture.recording.events]
     assert events == [(3.1, "key", "7"), (4.0, "heard", "end"), (4.5, "clear", "")]
-    html = show_call(capture.recording, list_events(capture))
-    assert 'alt="The caller speaks and hears you; 4.5 s, 1 mark, 1 clear"' in html
+    for shown in (capture, capture.recording):
+        html = render_html(shown)
+        assert 'alt="The caller speaks and hears you; 4.5 s, 1 mark, 1 clear"' in html
+        assert "key pressed (line above)" in html
 
 
 def test_a_name_from_outside_does_not_reach_the_picture_as_markup():

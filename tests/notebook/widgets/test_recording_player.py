@@ -108,6 +108,16 @@ def test_it_takes_what_has_a_capture_and_a_recording(capture):
         RecordingPlayer("call.jsonl")
 
 
+def test_a_player_shows_the_marks_and_clears_of_whatever_it_was_made_of(capture):
+    capture.append(to_twilio.Clear(SID), 31.5)
+    capture.append(to_twilio.Mark(SID, "said"), 32.0)
+    capture.append(from_twilio.Mark(SID, "said"), 32.1)
+    for thing in (capture, SimpleNamespace(capture=capture), capture.recording):
+        player = RecordingPlayer(thing, direct=False)
+        assert player.events == [[31.5, "clear", ""], [32.1, "heard", "said"]]
+        player.close()
+
+
 def test_the_name_of_the_download_cannot_leave_its_folder(capture):
     capture.stream_sid = "../../evil"
     player = RecordingPlayer(capture, direct=False)

@@ -29,12 +29,7 @@ from twistream_kit.notebook.display.html import (
     strong,
     table,
 )
-from twistream_kit.notebook.display.recording import (
-    list_events,
-    show_call,
-    show_long_sound,
-    show_recording,
-)
+from twistream_kit.notebook.display.recording import show_long_sound, show_recording
 from twistream_kit.notebook.display.rows import (
     ROWS,
     draw_meter,
@@ -273,7 +268,7 @@ def show_phone(phone: Phone) -> Html:
 
 def show_capture(capture: Capture) -> Html:
     """The recording of a call, then its figures."""
-    return join(show_call(capture.recording, list_events(capture)), _show_capture_figures(capture))
+    return join(show_recording(capture.recording), _show_capture_figures(capture))
 
 
 def _show_capture_figures(capture: Capture) -> Html:
@@ -370,7 +365,7 @@ def _show_entries(entries: Sequence[DebuggerEntry]) -> Html:
 
 def show_call_report(report: CallReport) -> Html:
     """The recording of a simulated call, then what the caller got and why, and the numbers."""
-    recording = show_call(report.capture.recording, list_events(report.capture), of=_OF_REPORT)
+    recording = show_recording(report.capture.recording, of=_OF_REPORT)
     return join(recording, _show_report_figures(report))
 
 

@@ -11,7 +11,7 @@ import io
 import struct
 import zlib
 from base64 import b64encode
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from twistream_kit.capture.capture import Capture
-    from twistream_kit.capture.recording import Recording
+    from twistream_kit.capture.recording import CallEvent, Recording
 
 KEPT_SECONDS = 120.0
 """How much of a call a notebook keeps as sound, in seconds."""
@@ -37,60 +36,16 @@ _WIDTH, _WAVE, _GAP = 700, 40, 8
 """The size of the picture: its width, the height of a voice, and what lies between, in pixels."""
 
 
-class CallEvent(NamedTuple):
-    """A moment of a call that its picture shows.
-
-    Attributes:
-        at: In seconds from the start of the capture.
-        kind: How a mark ended that came back, or a clear, or a key.
-        name: The name of the mark, or the key; empty for a clear.
-    """
-
-    at: float
-    kind: Literal["heard", "cleared", "clear", "key"]
-    name: str
-
-
-def list_events(capture: Capture) -> list[CallEvent]:
-    """Return what happened in a call, in order of time."""
-    from twistream_kit.capture.replay import Replay
-    from twistream_kit.protocol import from_twilio
-
-    entries = capture.entries
-    replay = Replay(entries, capture.endings)
-    found = [CallEvent(at, "clear", "") for at in replay.clears]
-    for mark in replay.marks:
-        if mark.name and mark.returned_at is not None:
-            ending: Literal["heard", "cleared"] = (
-                "cleared" if replay.get_ending(mark) == "cleared" else "heard"
-            )
-            found.append(CallEvent(mark.returned_at, ending, mark.name))
-    found += [
-        CallEvent(entry.at, "key", entry.message.digit)
-        for entry in entries
-        if isinstance(entry.message, from_twilio.Dtmf)
-    ]
-    return sorted(found, key=lambda event: event.at)
-
-
 def show_recording(recording: Recording, *, of: str = "capture.recording") -> Html:
-    """The recording alone, without what happened in the call."""
-    return show_call(recording, (), of=of)
-
-
-def show_call(
-    recording: Recording, events: Sequence[CallEvent], *, of: str = "capture.recording"
-) -> Html:
     """A player of two minutes at most, and a picture of the whole call.
 
     Args:
         recording: The call.
-        events: What happened in it.
         of: The expression that gives the recording.
     """
     if not recording.n_samples:
         return paragraph("The call has no sound: it ended as it began.")
-    return join(_show_sound(recording, of), _show_picture(recording, events))
+    return join(_show_sound(recording, of), _show_picture(recording))
 
 
 def show_long_sound(payload: bytes, name: object) -> Html:
@@ -146,9 +101,9 @@ def _format_length(seconds: float) -> str:
     return f"{minutes} min {rest} s"
 
 
-def _show_picture(recording: Recording, events: Sequence[CallEvent]) -> Html:
+def _show_picture(recording: Recording) -> Html:
     pixels = _draw_waves(recording.measure_peaks(_WIDTH))
-    for event in events:
+    for event in recording.events:
         column = min(pixels.shape[1] - 1, round(event.at / recording.seconds * pixels.shape[1]))
         if event.at < 0:
             continue
@@ -159,10 +114,10 @@ def _show_picture(recording: Recording, events: Sequence[CallEvent]) -> Html:
         else:
             pixels[_WAVE:, column] = _MARK if event.kind == "heard" else _CLEAR
     picture = b64encode(_encode_png(pixels)).decode("ascii")
-    words = _describe_picture(recording, events)
+    words = _describe_picture(recording)
     style = f"display:block;width:100%;max-width:{_WIDTH}px;height:{len(pixels)}px"
     image = f'<img style="{style}" alt="{words}" src="data:image/png;base64,{picture}">'
-    return join(Html(image), _explain_colours(events))
+    return join(Html(image), _explain_colours(recording.events))
 
 
 def _draw_waves(peaks: NDArray[np.int16]) -> NDArray[np.uint8]:
@@ -178,10 +133,10 @@ def _draw_waves(peaks: NDArray[np.int16]) -> NDArray[np.uint8]:
     return pixels
 
 
-def _describe_picture(recording: Recording, events: Sequence[CallEvent]) -> str:
+def _describe_picture(recording: Recording) -> str:
     said = ["The caller speaks" if "caller" in recording.audible else "The caller is silent"]
     said.append("hears you" if "heard" in recording.audible else "hears nothing")
-    kinds = [event.kind for event in events]
+    kinds = [event.kind for event in recording.events]
     counts = {"mark": kinds.count("heard") + kinds.count("cleared"), "clear": kinds.count("clear")}
     noted = [
         f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in counts.items() if count

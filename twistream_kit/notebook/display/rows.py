@@ -138,9 +138,8 @@ def show_verdict(objection: Objection) -> Html:
         level = objection.severity if known is None else known.level
         at_twilio = "" if level == objection.severity else f"({level} at Twilio) "
         number = join(strong(objection.code), f" {at_twilio}")
-    return join(
-        badge(objection.severity), " ", number, code(objection.field), " ", _say_problem(objection)
-    )
+    field = join(code(objection.field), " ") if objection.field else EMPTY
+    return join(badge(objection.severity), " ", number, field, _say_problem(objection))
 
 
 def show_reasons(objection: Objection) -> Html:

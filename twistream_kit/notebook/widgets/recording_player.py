@@ -21,7 +21,7 @@ from twistream_kit.capture.recording import SAMPLE_RATE, Recording
 from twistream_kit.errors import WrongType
 from twistream_kit.notebook.display.display import show_figures
 from twistream_kit.notebook.display.html import Html
-from twistream_kit.notebook.display.recording import CallEvent, list_events, show_call
+from twistream_kit.notebook.display.recording import show_recording
 from twistream_kit.notebook.plots.style import (
     CALLER_COLOUR,
     CLEAR_COLOUR,
@@ -98,17 +98,18 @@ class RecordingPlayer(KeepsLastPicture, HearingWidget):
     _address = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, capture: Any, *, direct: bool = True) -> None:
-        recording, events, name = _read_call(capture)
+        recording, name = _read_call(capture)
         self.recording = recording
         self._of = _name_recording(capture)
-        self._call_events = events
         self._channel: Channel | None = None
         if direct:
             self._channel = start_widget_socket().open(_RecordingPages(self))
         super().__init__(
             seconds=recording.seconds,
             peaks=(recording.measure_peaks(_COLUMNS) >> 8).astype(np.int8).tobytes(),
-            events=[[round(at, 3), kind, said] for at, kind, said in events[:_MOST_EVENTS]],
+            events=[
+                [round(at, 3), kind, said] for at, kind, said in recording.events[:_MOST_EVENTS]
+            ],
             summary=f"Recording of a call, {recording.seconds:.1f} s",
             file_name=name,
             colours={
@@ -148,7 +149,7 @@ class RecordingPlayer(KeepsLastPicture, HearingWidget):
         return NUMBER.pack(number) + both.tobytes()
 
     def _draw_last_picture(self) -> Html:
-        return show_call(self.recording, self._call_events, of=self._of)
+        return show_recording(self.recording, of=self._of)
 
     def _ipython_display_(self, **options: Any) -> None:
         self._keep_last_picture()  # drawn when it is shown, since Opus takes a second a minute
@@ -203,10 +204,10 @@ def _name_recording(capture: object) -> str:
     return f"{'report' if hasattr(capture, 'verdict') else 'stream'}.capture.recording"
 
 
-def _read_call(capture: object) -> tuple[Recording, list[CallEvent], str]:
-    """Return the recording of a call, what happened in it, and a name for its file."""
+def _read_call(capture: object) -> tuple[Recording, str]:
+    """Return the recording of a call, and a name for its file."""
     if isinstance(capture, Recording):
-        return capture, [], "call.wav"
+        return capture, "call.wav"
     capture = getattr(capture, "capture", capture)
     if not isinstance(capture, Capture):
         raise WrongType(
@@ -215,7 +216,7 @@ def _read_call(capture: object) -> tuple[Recording, list[CallEvent], str]:
             'kit.Capture.load("call.jsonl") gives one'
         )
     name = f"call-{capture.stream_sid[-6:]}.wav" if capture.stream_sid.isalnum() else "call.wav"
-    return capture.recording, list_events(capture), name
+    return capture.recording, name
 
 
 def show_player(thing: Any) -> None:
