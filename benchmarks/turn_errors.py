@@ -23,7 +23,8 @@ from speech_detectors import make_noise
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.diagnosis.speech import SpeechSpan, find_audible
-from twistream_kit.diagnosis.turns import Turn, Turns, find_turns
+from twistream_kit.diagnosis.turn import Turn
+from twistream_kit.diagnosis.turns import Turns, find_turns
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 
 FRAME = FRAME_BYTES

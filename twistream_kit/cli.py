@@ -26,6 +26,7 @@ from twistream_kit.errors import (
 )
 
 if TYPE_CHECKING:
+    from twistream_kit.pending import Pending
     from twistream_kit.simulator.report import CallReport
 
 MOST_OBJECTIONS = 20
@@ -98,7 +99,8 @@ class _ShowVersion(argparse.Action):
 
 
 def _complain(error: object, code: int) -> int:
-    _print(f"twistream: {error}", file=sys.stderr)
+    words = str(error).replace("overwrite=True (--force in a shell)", "--force")
+    _print(f"twistream: {words}", file=sys.stderr)
     return code
 
 
@@ -489,9 +491,7 @@ def _review(arguments: argparse.Namespace) -> int:
 
 def _call(arguments: argparse.Namespace) -> int:
     from twistream_kit.audio.load import load_clip
-    from twistream_kit.simulator.caller import ScriptError
     from twistream_kit.simulator.report import check_junit, list_files
-    from twistream_kit.simulator.simulate_call import simulate_call
 
     if arguments.save:
         list_files(arguments.save, overwrite=arguments.force)
@@ -510,22 +510,38 @@ def _call(arguments: argparse.Namespace) -> int:
     say = load_clip(arguments.say) if arguments.say else None
     if say is not None and say.missing_seconds:
         _print(f"{arguments.say} is cut off: {say.missing_seconds:.2f} s missing", file=sys.stderr)
+    options |= {"say": say, "press": arguments.press, "script": arguments.script}
+    options |= {"seed": arguments.seed, "seconds": arguments.seconds}
     try:
-        pending = simulate_call(
-            arguments.url,
-            say=say,
-            press=arguments.press,
-            script=arguments.script,
-            seed=arguments.seed,
-            seconds=arguments.seconds,
-            expect_silence=arguments.expect_silence,
-            **options,
-        )
+        pending = _begin_call(arguments.url, options, expect_silence=arguments.expect_silence)
+        report = _wait(pending)
+    except CallRefused as error:
+        if arguments.junit:
+            _save_junit_error(error, arguments.junit, overwrite=arguments.force)
+        raise
+    return _finish_call(report, arguments, limits)
+
+
+def _begin_call(url: str, options: dict[str, Any], *, expect_silence: bool) -> Pending[CallReport]:
+    from twistream_kit.simulator.caller import ScriptError
+    from twistream_kit.simulator.simulate_call import simulate_call
+
+    try:
+        return simulate_call(url, expect_silence=expect_silence, **options)
     except ScriptError:  # a ValueError that says what to do
         raise
     except (TypeError, ValueError) as error:
         raise SettingsError(str(error)) from error
-    return _finish_call(_wait(pending), arguments, limits)
+
+
+def _save_junit_error(error: CallRefused, target: Path, *, overwrite: bool) -> None:
+    """Write that there was no call; without a file, CI would say that nothing was tested."""
+    from twistream_kit.audio.clip import write_file
+    from twistream_kit.diagnosis.junit import build_junit_error
+
+    with write_file(target, overwrite=overwrite) as opened:
+        opened.write(build_junit_error("twistream call", "call", error).encode())
+    _print(f"saved {target}", file=sys.stderr)
 
 
 def _finish_call(

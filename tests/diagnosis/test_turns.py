@@ -12,6 +12,8 @@ import pytest
 
 import twistream_kit as kit
 from twistream_kit.audio.g711 import encode_ulaw
+from twistream_kit.diagnosis._turn_meter import WholeSound
+from twistream_kit.diagnosis.junit import build_junit_error
 from twistream_kit.diagnosis.turn_figures import DEFINITIONS, EXACT_UNCERTAINTY, TurnFigure
 from twistream_kit.diagnosis.turns import Turns, find_turns, turns
 from twistream_kit.errors import WrongState, WrongType, WrongValue
@@ -179,6 +181,80 @@ def test_call_that_ends_at_once_does_not_say_whether_the_server_stopped():
     assert found.barge_in_ms.values == ()
 
 
+def test_question_before_the_end_says_who_ended_the_call_and_when():
+    acts = [say(0.5, QUESTION)]
+    found = find_turns(place(seconds=2.8), acts=acts, is_closed=True)
+    assert found[0].delay == "no answer: the server closed after 1300 ms"
+    why = "the server closed 1300 ms after the question, too soon to know"
+    with pytest.raises(WrongState, match=f"response_ms has no values: {why}. Let the caller"):
+        _ = found.response_ms.max
+    assert f"  response_ms  none: {why}" in repr(found).splitlines()
+    assert why in found.describe()
+    assert found.to_dict()["response_ms"]["reason"] == why
+    assert find_turns(place(seconds=2.8), acts=acts)[0].delay.endswith(
+        "the call ended after 1300 ms"
+    )
+
+
+def test_interruption_before_the_end_says_when_the_call_ended():
+    heard = place((0.5, kit.Clip.tone(300, 1.6)), seconds=2.1)
+    cut_short = Said(2.0, 2.1, QUESTION, "interrupt")
+    found = find_turns(heard, acts=[cut_short], is_closed=True)
+    with pytest.raises(WrongState, match="the server closed 100 ms after the caller began to int"):
+        _ = found.barge_in_ms.max
+    assert found[1].delay == "it goes on: the server closed after 100 ms"
+    assert found[1].ending == "call ended"
+    with pytest.raises(WrongState, match=r"the server closed before there could be"):
+        _ = found.response_ms.max
+
+
+def test_sound_that_is_not_meant_to_interrupt_is_no_false_reason():
+    heard = place((0.5, speech(5.0)), seconds=7.0)
+    found = find_turns(heard, acts=[say(1.5, speech(0.3), "interrupt", meant=False)])
+    with pytest.raises(WrongState, match="barge_in_ms has no values: no interruption was meant"):
+        _ = found.barge_in_ms.max
+    assert found.list_cases()["false_barge_ins"] == ""
+
+
+def test_server_that_spoke_to_its_end_was_not_stopped():
+    heard = place((0.5, speech(2.5)), seconds=8.0)
+    found = find_turns(heard, acts=[say(1.5, speech(0.3), "interrupt")])
+    assert found.barge_in_ms.values == (1500.0,)
+    assert found[1].delay == "it goes on for 1500 ms, to its end, no answer"
+    assert found[1].to_dict()["is_stopped"] is False
+    assert found.barge_in_ms.to_dict()["to_its_end"] == 1
+    assert found.barge_in_ms.describe() == "1500 ms, to its end"
+    assert found.list_cases(barge_in_ms=300)["barge_in_ms 1"] == (
+        "1500 ms, and the limit is 300 ms; the server did not stop, but spoke to its end"
+    )
+
+
+def test_each_unanswered_question_is_in_the_table():
+    talk = kit.Clip(speech(5.0).payload[: round(1.34 * 8000)])
+    found = find_turns(place((0.5, talk), seconds=12.0), acts=[
+        say(1.5, QUESTION, "interrupt"), say(6.0, QUESTION),
+    ])  # fmt: skip
+    assert found.response_ms.never == 2
+    assert [turn.delay for turn in found if turn.who == "caller"] == [
+        "stops it in 340 ms, no answer", "no answer",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("meant", [True, False])
+def test_sound_that_was_sent_and_heard_whole_was_not_stopped(meant: bool):
+    heard = place((0.5, kit.Clip.tone(300, 2.0)), seconds=8.0)  # it does not fade out
+    acts = [say(1.5, speech(0.3), "interrupt", meant=meant)]
+    guessed, known, late = (
+        find_turns(heard, acts=acts, whole=whole)
+        for whole in ([], [WholeSound(0.5, 2.5, 0.7)], [WholeSound(0.5, 2.5, 2.4)])
+    )
+    assert guessed[0].ending == late[0].ending == ("stopped" if meant else "stopped by a sound")
+    assert known[0].ending == "finished"
+    assert known.false_barge_ins == 0
+    cleared = find_turns(heard, acts=acts, whole=[WholeSound(0.5, 2.5, 0.7)], clears=[2.45])
+    assert cleared[0].ending == guessed[0].ending
+
+
 def test_server_that_stops_because_of_a_cough_counts_as_a_false_barge_in():
     talk = kit.Clip(speech(5.0).payload[: round(1.3 * 8000)])
     heard = place((0.5, talk), (3.0, speech(1.0)), seconds=6.0)
@@ -231,6 +307,17 @@ def test_last_words_that_were_not_heard_are_cut_off():
     assert found.describe_faults() == [
         "the server's last 800 ms were not heard: it closed too early"
     ]
+
+
+def test_words_of_which_nothing_was_heard_have_a_row_of_their_own():
+    heard = place((0.5, speech(1.0)), seconds=4.0)
+    found = find_turns(heard, acts=[say(1.8, QUESTION)], cut_off_seconds=0.8, is_closed=True)
+    assert [turn.ending for turn in found] == ["finished", "finished", "not heard"]
+    assert found[-1].to_dict()["lost_ms"] == 800
+    assert repr(found).splitlines()[3] == (
+        "  server         –        " + " " * len(found[1].delay) + "    not heard: 800 ms"
+    )
+    assert found.dead_air_ms.values == ()
 
 
 def test_act_without_a_clip_is_no_turn():
@@ -330,7 +417,9 @@ def test_repr_is_a_table(conversation: Turns):
 def test_json_has_null_for_what_never_came(conversation: Turns):
     found = json.loads(conversation.to_json())
     assert found["response_ms"] == {"values": [400.0, 1400.0, None], "never": 1, "max": None}
-    assert found["barge_in_ms"] == {"values": [340.0], "never": 0, "max": 340.0}
+    assert found["barge_in_ms"] == {
+        "values": [340.0], "never": 0, "max": 340.0, "to_its_end": 0,
+    }  # fmt: skip
     assert found["turns"][3]["kind"] == "interrupt"
     assert found["dead_air"] == [{"at": 9.0, "seconds": 5.0}]
     assert found["uncertainty"] == EXACT_UNCERTAINTY
@@ -339,13 +428,20 @@ def test_json_has_null_for_what_never_came(conversation: Turns):
 def test_junit_fails_what_exceeds_its_limit(conversation: Turns):
     suite = ET.fromstring(conversation.to_junit(name="bot", response_ms=800)).find("testsuite")
     assert suite is not None
-    failed = {case.get("name"): case.find("failure") for case in suite.iter("testcase")}
+    cases = {case.get("name"): case for case in suite.iter("testcase")}
+    failed = {name: case.find("failure") for name, case in cases.items()}
     assert [name for name, failure in failed.items() if failure is not None] == [
         "response_ms 2",
         "response_ms 3",
     ]
     assert suite.get("failures") == "2"
     assert suite.get("tests") == str(len(failed))
+    late, never = failed["response_ms 2"], failed["response_ms 3"]
+    assert "Turns of a call of 14.00 s" in late.text
+    assert "Turns of" not in never.text, "the table stands there once"
+    skipped = {name: case.find("skipped") for name, case in cases.items()}
+    assert [name for name, found in skipped.items() if found is not None] == ["false_barge_ins"]
+    assert suite.get("skipped") == "1"
     failure = failed["response_ms 2"]
     assert failure is not None
     assert failure.get("message") == "1400 ms, and the limit is 800 ms"
@@ -356,8 +452,22 @@ def test_junit_fails_what_exceeds_its_limit(conversation: Turns):
 def test_junit_fails_a_limit_for_what_was_never_tried():
     found = find_turns(place((1.74, speech(1.0)), seconds=4.0), acts=[say(0.5, QUESTION)])
     cases = found.list_cases(barge_in_ms=300)
-    assert cases["barge_in_ms"].startswith("barge_in_ms has no values: the caller did not speak")
+    assert cases["barge_in_ms"].startswith("no values: the caller did not speak")
     assert cases["response_ms 1"] == ""
+
+
+def test_junit_of_a_call_that_was_refused_has_an_error():
+    text = build_junit_error("bot", "call", OSError("no\x00body <listens>"))
+    suite = ET.fromstring(text).find("testsuite")
+    assert (suite.get("tests"), suite.get("errors"), suite.get("failures")) == ("1", "1", "0")
+    assert suite.find("testcase/error").get("message") == "nobody <listens>"
+
+
+def test_check_fails_where_nothing_was_tried():
+    found = find_turns(place((0.5, speech(1.0)), seconds=4.0), acts=[])
+    with pytest.raises(AssertionError, match=r"response_ms: no values: the caller said nothing"):
+        found.check()
+    find_turns(place((1.74, speech(1.0)), seconds=4.0), acts=[say(0.5, QUESTION)]).check()
 
 
 def test_junit_is_xml_whatever_the_names_hold():

@@ -367,13 +367,28 @@ def test_a_failed_assertion_about_turns_shows_all_of_them_and_a_plot(run, monkey
     assert row.search(untraced)
     assert len(row.findall(checked)) == 1, "not once more below a message that has it"
     assert re.search(r"^E .*response_ms 1: \d+ ms, and the limit is 60 ms$", checked, re.MULTILINE)
-    assert "barge_in_ms: barge_in_ms has no values" in checked
+    assert "barge_in_ms: no values: " in checked
     assert "def check" not in checked, "no code of ours"
     assert "Turns of" not in key
     plots = find_plots(output)
     names = ("late", "checked", "without_a_traceback")
     assert [path.name for path in plots] == [f"test_it.py_test_{name}.png" for name in names]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in plots)
+
+
+def test_figure_without_values_shows_the_turns_and_no_code_of_ours(run):
+    output = run(
+        """
+        def test_nothing_asked(twistream_call, talker):
+            assert twistream_call(talker, seconds=1.0).turns.response_ms.max < 50
+        """,
+        *("--show-capture=no", "--color=no"),
+        conftest=TALKER,
+    )
+    assert "WrongState: response_ms has no values: the caller said nothing" in output
+    assert "- Turns of the call to ws://127.0.0.1:" in output
+    assert "def _require" not in output
+    assert "def max" not in output
 
 
 def test_plots_go_to_the_folder_of_the_option_and_replace_no_file(run, tmp_path):

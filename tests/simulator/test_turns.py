@@ -13,6 +13,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from support.waiting import LIMIT_SECONDS
 from twistream_kit.audio.clip import Clip
 from twistream_kit.diagnosis.turns import turns
+from twistream_kit.errors import WrongState
+from twistream_kit.live.server.server import StreamServer
 from twistream_kit.simulator import caller
 from twistream_kit.simulator.model.assumptions import INITIAL_BURST_FRAMES
 from twistream_kit.simulator.report import CallReport
@@ -31,10 +33,12 @@ class Server:
         answers: The numbers of the media messages with which it plays.
         clears: The numbers of those with which it clears.
         closes: The number of that with which it closes.
+        speaks: The numbers of the first and the last with which it sends one frame of it.
     """
 
-    def __init__(self, answers=(), clears=(), closes=None) -> None:
+    def __init__(self, answers=(), clears=(), closes=None, speaks=(1, 0)) -> None:
         self.answers, self.clears, self.closes = answers, clears, closes
+        self.speaks = range(speaks[0], speaks[1] + 1)
         self.url = ""
 
     async def __call__(self, connection: ServerConnection) -> None:
@@ -48,6 +52,9 @@ class Server:
                 sid = message["streamSid"]
                 if number in self.answers:
                     media = {"payload": b64encode(ANSWER.payload).decode()}
+                    await send(connection, event="media", streamSid=sid, media=media)
+                if number in self.speaks:
+                    media = {"payload": b64encode(ANSWER.payload[:160]).decode()}
                     await send(connection, event="media", streamSid=sid, media=media)
                 if number in self.clears:
                     await send(connection, event="clear", streamSid=sid)
@@ -135,3 +142,50 @@ async def test_server_that_stops_for_a_cough_makes_a_false_barge_in():
     assert found.false_barge_ins == 1
     assert [(turn.who, turn.kind) for turn in found] == [("server", "speech"), ("caller", "sound")]
     assert "stopped by a sound that was not meant to interrupt" in repr(report)
+
+
+@pytest.mark.parametrize("meant", [True, False])
+async def test_server_that_plays_to_the_end_of_its_clip_is_not_stopped(meant: bool):
+    server = Server(answers=[message_of(10)])  # a tone, which ends abruptly
+    interruption = caller.interrupt(STOP, after=2.0, meant=meant)
+    report = await call(server, interruption, caller.wait(1.5), caller.hang_up())
+    found = report.turns
+    assert found[0].ending == "finished"
+    assert found.false_barge_ins == 0
+    assert [turn.is_stopped for turn in found if turn.who == "caller"] == [False if meant else None]
+    assert turns(report.capture)[0].ending == "finished"
+
+
+@pytest.mark.parametrize("meant", [True, False])
+async def test_kit_server_that_ignores_the_caller_is_not_stopped(meant: bool):
+    async def play(stream):
+        stream.play(ANSWER)
+        async for _ in stream.audio():
+            pass
+
+    async with StreamServer(play) as server:
+        interruption = caller.interrupt(STOP, after=2.0, meant=meant)
+        script = [interruption, caller.wait(1.5), caller.hang_up()]
+        report = await simulate_call(server.url, script=script)
+    assert report.turns[0].ending == "finished"
+    assert report.turns.false_barge_ins == 0
+
+
+async def test_server_that_stops_sending_was_stopped():
+    server = Server(speaks=(message_of(10), message_of(90)))
+    script = [caller.interrupt(STOP, after=1.0), caller.wait(1.5), caller.hang_up()]
+    report = await call(server, *script)
+    assert report.turns[0].ending == "stopped"
+    assert report.turns[1].is_stopped
+
+
+async def test_server_that_closes_while_it_is_interrupted_leaves_no_false_reason():
+    server = Server(answers=[message_of(10)], closes=message_of(66))
+    script = [caller.interrupt(QUESTION, after=1.0), caller.wait(LIMIT_SECONDS)]
+    report = await call(server, *script)
+    with pytest.raises(WrongState, match=r"the server closed \d+ ms after the caller began to int"):
+        _ = report.turns.barge_in_ms.max
+    assert [(turn.who, turn.ending) for turn in report.turns] == [
+        ("server", "cut off"),
+        ("caller", "call ended"),
+    ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.diagnosis.speech import AUDIBLE_DB, find_speech, find_spoken, measure_level
@@ -47,12 +47,55 @@ silence follows, it was cut."""
 _CLEAR_MS = 100
 """A clear acts within two frames; the rest is for the difference of two clocks."""
 
-_SOUND = "sound"
+_CUT_OFF_MS = 200
+"""Words that are lost belong to what was heard if that lasted until shortly before the end."""
+
+SOUND = "sound"
 """The kind of what the caller did not mean for the server."""
 
 Who = Literal["caller", "server"]
 
-Ending = Literal["finished", "stopped", "stopped by a sound", "cut off", "call ended"]
+Ending = Literal["finished", "stopped", "stopped by a sound", "cut off", "not heard", "call ended"]
+
+
+class WholeSound(NamedTuple):
+    """Sound that was heard to the end of what the server had sent.
+
+    Attributes:
+        begins: When it began, in seconds of the call.
+        ends: When it ended.
+        known_at: From when on it is known that the server sends no more of it; earlier than the
+            call if a mark after it says so.
+    """
+
+    begins: float
+    ends: float
+    known_at: float
+
+
+class TooSoon(NamedTuple):
+    """Why a time is not known: the call ended too soon.
+
+    Attributes:
+        figure: The figure that lacks a value.
+        ms: How long after the begin or the end of what the caller said the call ended.
+        by: How it ended, in words.
+    """
+
+    figure: Literal["response_ms", "barge_in_ms"]
+    ms: float
+    by: str
+
+    @property
+    def delay(self) -> str:
+        what = "no answer" if self.figure == "response_ms" else "it goes on"
+        return f"{what}: {self.by} after {self.ms:.0f} ms"
+
+    @property
+    def reason(self) -> str:
+        is_response = self.figure == "response_ms"
+        since = "the question" if is_response else "the caller began to interrupt"
+        return f"{self.by} {self.ms:.0f} ms after {since}, too soon to know"
 
 
 class Act(Protocol):
@@ -91,10 +134,13 @@ class TurnSpan:
     barge_in: float | None = None
     overlap: int = 0
     ending: Ending = "finished"
+    is_stopped: bool | None = None
+    too_soon: TooSoon | None = None
+    lost_ms: float = 0.0
 
     @property
     def is_meant(self) -> bool:
-        return self.kind != _SOUND
+        return self.kind != SOUND
 
 
 def place_acts(acts: Sequence[Act]) -> list[TurnSpan]:
@@ -109,8 +155,12 @@ def place_acts(acts: Sequence[Act]) -> list[TurnSpan]:
         if (audible := find_spoken(payload)) is not None:
             begin = round(act.begins * 1000 / PTIME_MS)
             first, end = audible
-            kind = act.kind if act.meant else _SOUND
-            spans.append(TurnSpan("caller", begin + first, begin + end, kind))
+            kind = act.kind if act.meant else SOUND
+            span = TurnSpan("caller", begin + first, begin + end, kind)
+            whole = find_spoken(act.clip.payload) if len(payload) < len(act.clip.payload) else None
+            if whole is not None and whole.end > end:
+                span.ending = "call ended"
+            spans.append(span)
     return spans
 
 
@@ -121,10 +171,20 @@ def find_caller(said: Clip) -> list[TurnSpan]:
 class TurnMeter:
     """What both parties said, in frames, and what follows from it."""
 
-    def __init__(self, heard: Clip, seconds: float, clears: Sequence[float]) -> None:
+    def __init__(
+        self,
+        heard: Clip,
+        seconds: float,
+        clears: Sequence[float] = (),
+        whole: Sequence[WholeSound] = (),
+        *,
+        is_closed: bool = False,
+    ) -> None:
         self._heard = heard.payload
         self.frames = round(seconds * 1000 / PTIME_MS)
         self._clears = clears
+        self._whole = whole
+        self._ended_by = "the server closed" if is_closed else "the call ended"
         self.caller: list[TurnSpan] = []
         self.server = [TurnSpan("server", *span) for span in find_speech(heard.payload)]
 
@@ -151,6 +211,23 @@ class TurnMeter:
         for span in (*self.caller, *self.server):
             if span.end >= self.frames - 1 and span.ending == "finished" and self._is_cut(span):
                 span.ending = "call ended"
+
+    def add_lost(self, lost_ms: float) -> None:
+        """Add the last words of the server that nobody heard: to its last turn, or by themselves.
+
+        They belong to the last turn if that was heard until the end.
+        """
+        last = self.server[-1] if self.server else None
+        is_part = (
+            last is not None
+            and (self.frames - last.end) * PTIME_MS <= _CUT_OFF_MS
+            and last.ending in ("finished", "call ended")
+        )
+        if last is None or not is_part:
+            last = TurnSpan("server", self.frames, self.frames)
+            self.server.append(last)
+        last.ending = "cut off" if is_part else "not heard"
+        last.lost_ms = lost_ms
 
     def list_dead_air(self) -> Iterator[tuple[float, float]]:
         """Yield the begin and the duration of each silence that the server should have ended."""
@@ -192,13 +269,13 @@ class TurnMeter:
         ]
         gap = (two.first - one.end) * PTIME_MS
         if not any(other.is_meant for other in between):
-            stopped = bool(between) and self._is_cut(one)
+            stopped = bool(between) and self._is_cut(one, min(each.first for each in between))
             return not stopped and gap < TURN_PAUSE_MS
         # What ends before the caller begins, or begins before the caller ends, is a pause: nobody
         # stops for what is not there yet, or stops and speaks on into it.
         begins, ends = min(other.first for other in between), max(other.end for other in between)
         is_pause = one.end <= begins or two.first < ends
-        is_stopped = self._is_cleared(one) if is_pause else self._is_cut(one)
+        is_stopped = self._is_cleared(one) if is_pause else self._is_cut(one, begins)
         is_soon = gap < (_PAUSE_MS if is_pause else _GOES_ON_MS)
         return not is_stopped and is_soon and two.first < ends + _QUICKEST_ANSWER_MS / PTIME_MS
 
@@ -209,33 +286,47 @@ class TurnMeter:
                 return
         if (limit - span.end) * PTIME_MS >= UNANSWERED_MS:
             span.response = math.inf
+        elif limit == self.frames > span.end and span.ending != "call ended":
+            span.too_soon = self._make_too_soon("response_ms", span.end)
 
     def _measure_interruption(self, span: TurnSpan) -> None:
         for server in self.server:
             if not server.first < span.first < server.end:
                 continue
             went_on = server.end - span.first
-            is_cut = self._is_cut(server)
+            is_cut = self._is_cut(server, span.first)
             if not span.is_meant:
                 if is_cut and went_on * PTIME_MS <= FALSE_BARGE_IN_MS and self._is_followed(server):
                     server.ending = "stopped by a sound"
             elif self._is_followed(server):
                 span.barge_in = went_on
+                span.is_stopped = is_cut
                 if is_cut:
                     server.ending = "stopped"
             elif went_on * PTIME_MS >= UNANSWERED_MS:
                 span.barge_in = math.inf
+                span.is_stopped = False
+            else:
+                span.too_soon = self._make_too_soon("barge_in_ms", span.first)
+
+    def _make_too_soon(self, figure: Literal["response_ms", "barge_in_ms"], frame: int) -> TooSoon:
+        return TooSoon(figure, float((self.frames - frame) * PTIME_MS), self._ended_by)
 
     def _is_followed(self, span: TurnSpan) -> bool:
         """Whether the call goes on after it."""
         return span.end < self.frames - 1
 
-    def _is_cut(self, span: TurnSpan) -> bool:
-        """Whether speech did not end by itself: a clear ended it, or it did not fade out."""
+    def _is_cut(self, span: TurnSpan, interrupted: float = math.inf) -> bool:
+        """Whether speech did not end by itself: a clear ended it, or it did not fade out.
+
+        What had been sent to its end before the interruption, and was heard whole, did.
+        """
         if span.who == "caller":
             return False
         if self._is_cleared(span):
             return True
+        if self._is_whole(span, interrupted):
+            return False
         last = self._heard[(span.end - 1) * FRAME_BYTES : span.end * FRAME_BYTES]
         after = self._heard[span.end * FRAME_BYTES : (span.end + 1) * FRAME_BYTES]
         is_silent = not after or measure_level(after) <= AUDIBLE_DB
@@ -245,6 +336,17 @@ class TurnMeter:
         """Whether a clear came where it ended."""
         end = span.end * PTIME_MS
         return any(abs(1000 * clear - end) <= _CLEAR_MS for clear in self._clears)
+
+    def _is_whole(self, span: TurnSpan, interrupted: float) -> bool:
+        """Whether it ended with sound of which the server had sent all before `interrupted`."""
+        end, slack = to_seconds(span.end), _CLEAR_MS / 1000
+        sounds = [each for each in self._whole if each.begins < end <= each.ends + slack]
+        if not sounds:
+            return False
+        sound = sounds[-1]
+        # A mark says nothing of speech in the middle of sound that went on as silence.
+        known_at = sound.known_at if sound.ends - end <= _PAUSE_MS / 1000 else sound.ends
+        return known_at <= interrupted * PTIME_MS / 1000
 
 
 def to_seconds(frames: int) -> float:

@@ -12,32 +12,67 @@ _NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold; the far end may send them."""
 
 
-def build_junit(name: str, cases: Mapping[str, str], seconds: float, text: str) -> str:
+def build_junit(
+    name: str,
+    cases: Mapping[str, str],
+    seconds: float,
+    text: str,
+    skipped: Mapping[str, str] | None = None,
+) -> str:
     """Return the XML of JUnit.
 
     Args:
         name: The name of the test suite.
         cases: What is wrong with each of its test cases, or empty, by their names.
         seconds: How long the call lasted.
-        text: What is shown with each failure.
+        text: What is shown once, with the first failure.
+        skipped: Why each of the cases that were not tried was not, by their names.
     """
+    skipped = skipped or {}
     text = _NO_XML.sub("", text)
-    suite = ET.Element(
-        "testsuite",
-        name=name,
-        tests=str(len(cases)),
-        failures=str(sum(map(bool, cases.values()))),
-        errors="0",
-        skipped="0",
-        time=f"{seconds:.3f}",
-    )
+    suite = _make_suite(name, len(cases) + len(skipped), seconds)
+    suite.set("failures", str(sum(map(bool, cases.values()))))
+    suite.set("skipped", str(len(skipped)))
+    once = text
     for case, failure in cases.items():
-        element = ET.SubElement(suite, "testcase", classname=name, name=case, time="0")
+        element = _add_case(suite, case)
         if failure:
             about = DEFINITIONS.get(case.partition(" ")[0], "")
             said = ET.SubElement(element, "failure", message=_NO_XML.sub("", failure))
-            said.text = f"{about}\n{text}".strip()
+            said.text = f"{about}\n{once}".strip()
+            once = ""
+    for case, reason in skipped.items():
+        ET.SubElement(_add_case(suite, case), "skipped", message=_NO_XML.sub("", reason))
     ET.SubElement(suite, "system-out").text = text
+    return _write(suite)
+
+
+def build_junit_error(name: str, case: str, error: BaseException) -> str:
+    """Return the XML of JUnit with one test case, which could not be run.
+
+    Args:
+        name: The name of the test suite.
+        case: The name of the test case.
+        error: What prevented it.
+    """
+    suite = _make_suite(name, 1, 0.0)
+    suite.set("errors", "1")
+    message = _NO_XML.sub("", str(error))
+    ET.SubElement(_add_case(suite, case), "error", message=message, type=type(error).__name__)
+    return _write(suite)
+
+
+def _make_suite(name: str, tests: int, seconds: float) -> ET.Element:
+    counts = {"tests": str(tests), "failures": "0", "errors": "0", "skipped": "0"}
+    return ET.Element("testsuite", {"name": name, **counts, "time": f"{seconds:.3f}"})
+
+
+def _add_case(suite: ET.Element, case: str) -> ET.Element:
+    about = {"classname": suite.get("name", ""), "name": case, "time": "0"}
+    return ET.SubElement(suite, "testcase", about)
+
+
+def _write(suite: ET.Element) -> str:
     suites = ET.Element("testsuites")
     suites.append(suite)
     ET.indent(suites)

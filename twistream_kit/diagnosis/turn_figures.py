@@ -23,7 +23,8 @@ DEFINITIONS: Mapping[str, str] = {
     ),
     "barge_in_ms": (
         "from the begin of the first audible frame of the caller, while the server speaks, to the"
-        " end of the server's last audible frame; infinite if it spoke until the call ended"
+        " end of the server's last audible frame, whether it stopped or spoke to its end;"
+        f" infinite if it spoke on for {UNANSWERED_MS / 1000:g} s or longer, until the call ended"
     ),
     "overlap_ms": "how long both were audible, for each turn of the server in which they were",
     "dead_air_ms": (
@@ -77,10 +78,15 @@ class TurnFigure:
     Attributes:
         name: As in `DEFINITIONS`.
         values: The values; infinite for an answer or an end that never came.
+        to_its_end: Of barge-in times, how many are those of a server that did not stop, but spoke
+            to its end.
+        reason: Why there are no values, if the call says so.
     """
 
     name: str
     values: tuple[float, ...] = ()
+    to_its_end: int = 0
+    reason: str = ""
 
     @property
     def definition(self) -> str:
@@ -99,6 +105,7 @@ class TurnFigure:
         Raises:
             WrongState: If there is none.
         """
+        __tracebackhide__ = True  # of pytest, which shows the line of the test instead
         return max(self._require())
 
     @property
@@ -108,6 +115,7 @@ class TurnFigure:
         Raises:
             WrongState: If there is none.
         """
+        __tracebackhide__ = True
         return min(self._require())
 
     @property
@@ -122,6 +130,7 @@ class TurnFigure:
         Raises:
             WrongState: If there are fewer than 20 values.
         """
+        __tracebackhide__ = True
         return float(median(self._require_many("p50")))
 
     @property
@@ -131,6 +140,7 @@ class TurnFigure:
         Raises:
             WrongState: If there are fewer than 20 values.
         """
+        __tracebackhide__ = True
         return self._find_percentile(95)
 
     @property
@@ -140,6 +150,7 @@ class TurnFigure:
         Raises:
             WrongState: If there are fewer than 20 values.
         """
+        __tracebackhide__ = True
         return self._find_percentile(99)
 
     def to_dict(self) -> dict[str, Any]:
@@ -150,6 +161,10 @@ class TurnFigure:
         found: dict[str, Any] = {"values": [as_json(value) for value in self.values]}
         found["never"] = self.never
         found["max"] = as_json(self.max) if self.values else None
+        if self.name == "barge_in_ms":
+            found["to_its_end"] = self.to_its_end
+        if not self.values:
+            found["reason"] = self.reason or WITHOUT_VALUES[self.name]
         if len(self.values) >= LEAST_FOR_PERCENTILES:
             found |= {name: as_json(getattr(self, name)) for name in ("p50", "p95", "p99")}
         return found
@@ -158,25 +173,29 @@ class TurnFigure:
         """Return the values in words: percentiles from 20 on, below that the greatest."""
         n = len(self.values)
         if not n:
-            return "none"
+            return f"none: {self.reason}" if self.reason else "none"
         if n == 1:
-            return say_ms(self.max)
+            return say_ms(self.max) + (", to its end" if self.to_its_end else "")
         ends = [value for value in self.values if math.isfinite(value)]
         parts = [f"at most {say_ms(max(ends))}"] if ends else []
         if n >= LEAST_FOR_PERCENTILES:
             parts.insert(0, f"median {say_ms(self.p50)}, 95 % within {say_ms(self.p95)}")
         if self.never:
             parts.append(f"{count(self.never, 'time')} never")
+        if self.to_its_end:
+            parts.append(f"{count(self.to_its_end, 'time')} to its end")
         return f"{', '.join(parts)} ({n} values)"
 
     def __repr__(self) -> str:
         return f"<TurnFigure {self.name}: {self.describe()}>"
 
     def _find_percentile(self, percent: int) -> float:
+        __tracebackhide__ = True
         ordered = sorted(self._require_many(f"p{percent}"))
         return ordered[math.ceil(percent / 100 * len(ordered)) - 1]
 
     def _require_many(self, name: str) -> tuple[float, ...]:
+        __tracebackhide__ = True
         values = self._require()
         if len(values) < LEAST_FOR_PERCENTILES:
             raise WrongState(
@@ -186,12 +205,16 @@ class TurnFigure:
         return values
 
     def _require(self) -> tuple[float, ...]:
+        __tracebackhide__ = True
         if not self.values:
-            raise WrongState(
-                f"{self.name} has no values: {WITHOUT_VALUES[self.name]}. "
-                f"{FIXES.get(self.name, f'Ask for {self.name}.total, which is 0')}"
-            )
+            raise WrongState(f"{self.name} has {self.explain()}")
         return self.values
+
+    def explain(self) -> str:
+        """Return why there are no values, and what to do."""
+        reason = self.reason or WITHOUT_VALUES[self.name]
+        fix = FIXES.get(self.name, f"Ask for {self.name}.total, which is 0")
+        return f"no values: {reason}. {fix}"
 
 
 def say_ms(milliseconds: float) -> str:

@@ -12,98 +12,47 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any, overload
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.replay import Replay
+from twistream_kit.diagnosis._turn_cases import list_cases, list_skipped
 from twistream_kit.diagnosis._turn_meter import (
+    SOUND,
     Act,
-    Ending,
     TurnMeter,
     TurnSpan,
-    Who,
+    WholeSound,
     find_caller,
     place_acts,
     to_seconds,
 )
 from twistream_kit.diagnosis.junit import build_junit
+from twistream_kit.diagnosis.turn import (
+    Turn,
+    explain_barge_in,
+    explain_response,
+    is_to_its_end,
+)
+from twistream_kit.diagnosis.turn_capture import (
+    find_clears,
+    find_cut_off,
+    find_whole,
+    render_said,
+)
 from twistream_kit.diagnosis.turn_figures import (
     DEFINITIONS,
     ESTIMATE_UNCERTAINTY,
     EXACT_UNCERTAINTY,
-    FIXES,
-    WITHOUT_VALUES,
     TurnFigure,
-    as_json,
     count,
     say_ms,
 )
-from twistream_kit.errors import WrongType, WrongValue, quote, require_type
+from twistream_kit.errors import WrongType, quote, require_type
 from twistream_kit.listing import Series
-from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.from_twilio import PTIME_MS
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What one party said until the other's turn came.
-
-    Attributes:
-        who: ``caller`` or ``server``.
-        begins: When its first audible frame began, in seconds of the call.
-        ends: When its last audible frame ended.
-        kind: What the caller did, as the script says: ``say``, ``interrupt`` …, or ``sound`` for
-            one that is not meant for the server; ``speech`` where there is no script, and for the
-            server.
-        response_ms: Of a turn of the server, how long after the caller's end it began; of a turn of
-            the caller that was not answered, infinite; otherwise None.
-        barge_in_ms: Of a turn of the caller that interrupted the server, how long that went on;
-            otherwise None.
-        overlap_ms: How long the other party was audible too.
-        ending: ``finished``; ``stopped`` after an interruption; ``stopped by a sound`` that was not
-            meant to interrupt; ``cut off`` because the server closed with sound still queued; or
-            ``call ended``, while it spoke.
-    """
-
-    who: Who
-    begins: float
-    ends: float
-    kind: str = "speech"
-    response_ms: float | None = None
-    barge_in_ms: float | None = None
-    overlap_ms: float = 0.0
-    ending: Ending = "finished"
-
-    @property
-    def delay(self) -> str:
-        """The response time or the barge-in time in words; empty if there is none."""
-        if self.who == "server" and self.response_ms is not None:
-            return f"answers after {say_ms(self.response_ms)}"
-        if self.barge_in_ms is not None:
-            is_stopped = math.isfinite(self.barge_in_ms)
-            return f"stops it in {say_ms(self.barge_in_ms)}" if is_stopped else "does not stop it"
-        return "no answer" if self.response_ms is not None else ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values for JSON; what is infinite is ``None`` and named in `delay`."""
-        return {
-            "who": self.who,
-            "begins": round(self.begins, 3),
-            "ends": round(self.ends, 3),
-            "kind": self.kind,
-            "response_ms": as_json(self.response_ms),
-            "barge_in_ms": as_json(self.barge_in_ms),
-            "overlap_ms": round(self.overlap_ms),
-            "ending": self.ending,
-            "delay": self.delay,
-        }
-
-    def __repr__(self) -> str:
-        said = ", ".join(filter(None, (self.delay, self.ending)))
-        return f"<Turn of the {self.who}, {self.begins:.2f} to {self.ends:.2f} s: {said}>"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -151,12 +100,18 @@ class Turns:
     @property
     def response_ms(self) -> TurnFigure:
         """How long the caller waited for each answer, in milliseconds; see `DEFINITIONS`."""
-        return self._collect("response_ms", (turn.response_ms for turn in self.rows))
+        values = (turn.response_ms for turn in self.rows)
+        return self._collect("response_ms", values, reason=explain_response(self.rows))
 
     @property
     def barge_in_ms(self) -> TurnFigure:
         """How long the server went on when it was interrupted, each time, in milliseconds."""
-        return self._collect("barge_in_ms", (turn.barge_in_ms for turn in self.rows))
+        return self._collect(
+            "barge_in_ms",
+            (turn.barge_in_ms for turn in self.rows),
+            sum(map(is_to_its_end, self.rows)),
+            explain_barge_in(self.rows),
+        )
 
     @property
     def overlap_ms(self) -> TurnFigure:
@@ -188,7 +143,7 @@ class Turns:
 
     def describe(self) -> str:
         """Return the figures in one line; empty if there are none."""
-        figures = [f"{each.name} {each.describe()}" for each in self.figures if each.values]
+        figures = [f"{each.name} {each.describe()}" for each in self._list_shown()]
         return "; ".join([*figures, *self.describe_faults()])
 
     def describe_faults(self) -> list[str]:
@@ -252,13 +207,14 @@ class Turns:
             TypeError: If a limit is no number.
         """
         require_type("a string", name=name)
-        cases = self.list_cases(
-            response_ms=response_ms,
-            barge_in_ms=barge_in_ms,
-            overlap_ms=overlap_ms,
-            dead_air_ms=dead_air_ms,
-        )
-        return build_junit(name, cases, self.seconds, repr(self))
+        limits = {
+            "response_ms": response_ms,
+            "barge_in_ms": barge_in_ms,
+            "overlap_ms": overlap_ms,
+            "dead_air_ms": dead_air_ms,
+        }
+        cases = self.list_cases(**limits)
+        return build_junit(name, cases, self.seconds, repr(self), self.list_skipped(**limits))
 
     def check(
         self,
@@ -271,7 +227,8 @@ class Turns:
         """Raise an error with all turns in it, unless every time is within its limit.
 
         An answer or an end that never came, a false barge-in and last words that were cut off fail
-        without a limit; a limit of response or barge-in fails if there was none to be measured.
+        without a limit; a limit of response or barge-in fails if there was none to be measured, and
+        so does a call in which the caller neither asked nor interrupted.
 
         Args:
             response_ms: The limit of each response time, in milliseconds.
@@ -304,6 +261,9 @@ class Turns:
             dead_air_ms=dead_air_ms,
         )
         failed = [f"{case}: {failure}" for case, failure in cases.items() if failure]
+        is_tried = self.response_ms.values or self.barge_in_ms.values or self.is_sound_tried
+        if not (failed or is_tried or math.isfinite(overlap_ms) or math.isfinite(dead_air_ms)):
+            failed = [f"{name}: {why}" for name, why in self.list_skipped().items()]
         if failed:
             raise AssertionError("\n".join([*failed, repr(self)]))
 
@@ -317,25 +277,15 @@ class Turns:
         Raises:
             TypeError, ValueError: If a limit is no number.
         """
-        require_type("a number", **limits)
-        for name, limit in limits.items():
-            if math.isnan(limit):
-                raise WrongValue(f"{name} is nan; give a limit in milliseconds")
-        cases = {
-            name: f"{name} has no values: {WITHOUT_VALUES[name]}. {FIXES[name]}"
-            for name in FIXES
-            if math.isfinite(limits.get(name, math.inf)) and not getattr(self, name).values
-        }
-        for figure in self.figures:
-            limit = limits.get(figure.name, math.inf)
-            for number, value in enumerate(figure.values, 1):
-                cases[f"{figure.name} {number}"] = _object_to_value(value, limit)
-        times = count(self.false_barge_ins, "time")
-        false = f"{times} stopped by a sound that was not meant to interrupt"
-        cases["false_barge_ins"] = false if self.false_barge_ins else ""
-        cut = f"{say_ms(self.cut_off_ms)} of its last words were not heard"
-        cases["cut_off_ms"] = cut if self.cut_off_ms else ""
-        return cases
+        return list_cases(self, limits)
+
+    def list_skipped(self, **limits: float) -> dict[str, str]:
+        """Return the test cases that `to_junit` skips, because nothing was tried, and why.
+
+        Args:
+            limits: The limits of figures by their names; one with a limit is no skipped case.
+        """
+        return list_skipped(self, limits)
 
     def __iter__(self) -> Iterator[Turn]:
         return iter(self.rows)
@@ -359,28 +309,37 @@ class Turns:
             lines.append("  nobody spoke")
         width = max((len(turn.delay) for turn in self.rows), default=0)
         for turn in self.rows:
+            times = f"{turn.begins:5.2f} to {turn.ends:5.2f} s"
+            if turn.ending == "not heard":
+                times = f"{'–':^{len(times)}}"
             kind = f" ({turn.kind})" if turn.kind not in ("speech", "say") else ""
             overlap = f", both for {say_ms(turn.overlap_ms)}" if turn.overlap_ms else ""
             lines.append(
-                f"  {turn.who}  {turn.begins:5.2f} to {turn.ends:5.2f} s  "
-                f"{turn.delay:{width}}  {turn.ending}{overlap}{kind}"
+                f"  {turn.who}  {times}  {turn.delay:{width}}  {turn.outcome}{overlap}{kind}"
             )
-        lines += [f"  {each.name:<12} {each.describe()}" for each in self.figures if each.values]
+        lines += [f"  {each.name:<12} {each.describe()}" for each in self._list_shown()]
         lines += [f"  {fault}" for fault in self.describe_faults()]
         if self.is_estimate:
             lines.append(f"  {self.uncertainty}")
         return "\n".join(lines)
 
-    def _collect(self, name: str, values: Iterable[float | None]) -> TurnFigure:
-        return TurnFigure(name, tuple(value for value in values if value is not None))
+    @property
+    def is_sound_tried(self) -> bool:
+        """Whether the caller made a sound, not meant to interrupt, while the server spoke."""
+        return any(turn.kind == SOUND and turn.overlap_ms for turn in self.rows)
 
+    def _list_shown(self) -> list[TurnFigure]:
+        return [each for each in self.figures if each.values or each.reason]
 
-def _object_to_value(value: float, limit: float) -> str:
-    if math.isinf(value):
-        return "never"
-    if value > limit:
-        return f"{say_ms(value)}, and the limit is {say_ms(limit)}"
-    return ""
+    def _collect(
+        self,
+        name: str,
+        values: Iterable[float | None],
+        to_its_end: int = 0,
+        reason: str = "",
+    ) -> TurnFigure:
+        found = tuple(value for value in values if value is not None)
+        return TurnFigure(name, found, to_its_end, "" if found else reason)
 
 
 def turns(call: Any) -> Turns:
@@ -424,48 +383,12 @@ def turns(call: Any) -> Turns:
         replay.render_heard(),
         render_said(capture),
         clears=find_clears(replay),
-        cut_off_seconds=_find_cut_off(capture, replay),
+        whole=find_whole(replay),
+        cut_off_seconds=(cut_off := find_cut_off(capture, replay)),
+        is_closed=cut_off > 0,
         seconds=replay.seconds,
         is_estimate=True,
     )
-
-
-def _find_cut_off(capture: Capture, replay: Replay) -> float:
-    """Return how many seconds of sound waited when the server closed the stream.
-
-    The caller or Twilio may have ended it, and then there is a stop message; or it goes on, and
-    then no mark is lost yet.
-    """
-    is_stopped = any(isinstance(entry.message, from_twilio.Stop) for entry in capture.entries)
-    if is_stopped or "lost" not in capture.endings.values() or not replay.levels:
-        return 0.0
-    return replay.levels[-1][1] / BYTES_PER_SECOND
-
-
-def find_clears(replay: Replay) -> list[float]:
-    """Return when the clears came that discarded sound, in seconds of the capture."""
-    effective = {at for at, before, after, _ in replay.levels if before and not after}
-    return [at for at in replay.clears if at in effective]
-
-
-def render_said(capture: Capture) -> Clip:
-    """Return the caller's sound, on the clock by which it arrived.
-
-    `Capture.caller` puts the first message at the begin of the call, and so all later ones too
-    late, because Twilio's first messages come at once (§10.20).
-    """
-    said = capture.caller.payload
-    sizes = [
-        (entry.at, entry.size)
-        for entry in capture.entries
-        if isinstance(entry.message, from_twilio.Media) and entry.message.track == "inbound"
-    ]
-    position, early = len(said), []
-    for at, size in reversed(sizes):  # from the end, since lost messages are filled in before
-        early.append(position - round(at * BYTES_PER_SECOND))
-        position -= size
-    shift = round(median(early)) if early else 0
-    return Clip(said[shift:] if shift > 0 else b"\xff" * -shift + said, "caller")
 
 
 def find_turns(
@@ -474,7 +397,9 @@ def find_turns(
     acts: Sequence[Act] | None = None,
     *,
     clears: Sequence[float] = (),
+    whole: Sequence[WholeSound] = (),
     cut_off_seconds: float = 0.0,
+    is_closed: bool = False,
     seconds: float | None = None,
     is_estimate: bool = False,
 ) -> Turns:
@@ -487,7 +412,9 @@ def find_turns(
         acts: What the caller did, in order, with the clean clips; those without a clip are passed
             over.
         clears: When the server sent a clear that discarded sound, in seconds.
+        whole: The sound that was heard to the end of what the server had sent.
         cut_off_seconds: How much sound was queued when the server closed.
+        is_closed: Whether the server ended the call.
         seconds: The duration of the call, if it was longer than all that was heard and said.
         is_estimate: Whether the sound was not taken at the ear.
 
@@ -497,16 +424,17 @@ def find_turns(
     said = said or Clip(b"", "caller")
     last_act = max((act.ends for act in acts or () if act.clip is not None), default=0.0)
     seconds = max(seconds or 0.0, heard.seconds, said.seconds, last_act)
-    measured = TurnMeter(heard, seconds, clears)
+    measured = TurnMeter(heard, seconds, clears, whole, is_closed=is_closed)
     measured.add_caller(place_acts(acts) if acts is not None else find_caller(said))
     measured.measure()
-    if cut_off_seconds and measured.server:
-        measured.server[-1].ending = "cut off"
+    dead_air = tuple(measured.list_dead_air())
+    if cut_off_seconds:
+        measured.add_lost(1000 * cut_off_seconds)
     rows = sorted([*measured.caller, *measured.server], key=lambda each: each.first)
     return Turns(
         rows=Series.of(map(_make_turn, rows), "turns"),
         seconds=seconds,
-        dead_air=tuple(measured.list_dead_air()),
+        dead_air=dead_air,
         false_barge_ins=sum(each.ending == "stopped by a sound" for each in measured.server),
         cut_off_ms=1000 * cut_off_seconds,
         is_estimate=is_estimate,
@@ -539,4 +467,7 @@ def _make_turn(span: TurnSpan) -> Turn:
         None if span.barge_in is None else float(span.barge_in * PTIME_MS),
         float(span.overlap * PTIME_MS),
         span.ending,
+        span.is_stopped,
+        span.lost_ms,
+        span.too_soon,
     )

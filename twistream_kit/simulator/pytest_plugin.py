@@ -160,9 +160,18 @@ class SimulatedCaller:
         return pending
 
     def show_turns(self, failure: pytest.TestReport) -> None:
-        """Add the turns of the calls, in which the caller spoke, to the failure of the test."""
-        talks = [each for each in self._reports if any(t.who == "caller" for t in each.turns)]
-        message = _COLOUR.sub("", str(failure.longrepr)) if talks else ""
+        """Add the turns of the conversations to the failure of the test.
+
+        A call is one if the caller had a script or spoke, or the test asks for a figure that has no
+        values.
+        """
+        message = _COLOUR.sub("", str(failure.longrepr)) if self._reports else ""
+        is_asked = "has no values: " in message
+        talks = [
+            each
+            for each in self._reports
+            if is_asked or each.acts or any(turn.who == "caller" for turn in each.turns)
+        ]
         said = {line.removeprefix("E").strip() for line in message.splitlines()}
         for number, report in enumerate(talks, 1):
             lines = str(report.turns).splitlines()

@@ -15,7 +15,8 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.replay import Replay
 from twistream_kit.diagnosis.junit import build_junit
 from twistream_kit.diagnosis.sound import is_about_timing
-from twistream_kit.diagnosis.turns import Turns, find_clears, find_turns, render_said
+from twistream_kit.diagnosis.turn_capture import find_clears, find_whole, render_said
+from twistream_kit.diagnosis.turns import Turns, find_turns
 from twistream_kit.errors import Objection, SettingsError
 from twistream_kit.listing import Series
 from twistream_kit.protocol.ending import EndCause
@@ -153,11 +154,14 @@ class CallReport:
         if not self._measured:
             capture = self.capture
             is_closed = self.ending != "stopped"
+            replay = Replay(capture.entries, capture.endings)
             found = find_turns(
                 self.heard,
                 None if self.acts else render_said(capture),
                 self.acts or None,
-                clears=find_clears(Replay(capture.entries, capture.endings)),
+                clears=find_clears(replay),
+                whole=find_whole(replay),
+                is_closed=self.ended.cause == "server-closed",
                 cut_off_seconds=self.lost_seconds if is_closed else 0.0,
                 seconds=self.heard.seconds,
             )
@@ -261,16 +265,19 @@ class CallReport:
         """
         failure = "" if self.ok else f"{self.verdict}: {self.headline}"
         turns = self.turns
-        cases = {
-            "call": failure,
-            **turns.list_cases(
-                response_ms=response_ms,
-                barge_in_ms=barge_in_ms,
-                overlap_ms=overlap_ms,
-                dead_air_ms=dead_air_ms,
-            ),
+        limits = {
+            "response_ms": response_ms,
+            "barge_in_ms": barge_in_ms,
+            "overlap_ms": overlap_ms,
+            "dead_air_ms": dead_air_ms,
         }
-        return build_junit("twistream call", cases, self.seconds, f"{self!r}\n{turns!r}")
+        return build_junit(
+            "twistream call",
+            {"call": failure, **turns.list_cases(**limits)},
+            self.seconds,
+            f"{self!r}\n{turns!r}",
+            turns.list_skipped(**limits),
+        )
 
     @property
     def verdict(self) -> str:

@@ -25,11 +25,12 @@ from twistream_kit.audio.wav_report import Field
 from twistream_kit.capture.entry import Entry, OddText, StatusReport
 from twistream_kit.capture.replay import Playback
 from twistream_kit.capture.summary import Figure, Gap, LateMark, MarkEnding
+from twistream_kit.diagnosis._turn_meter import TooSoon
 from twistream_kit.diagnosis.explain import Explanations
 from twistream_kit.diagnosis.files import Mistake, Mistakes
 from twistream_kit.diagnosis.speech import SpeechDetector
+from twistream_kit.diagnosis.turn import Turn
 from twistream_kit.diagnosis.turn_figures import TurnFigure
-from twistream_kit.diagnosis.turns import Turn
 from twistream_kit.errors import Objections
 from twistream_kit.listing import Listing, Series
 from twistream_kit.live.inspector.stream import Violation
@@ -61,6 +62,7 @@ WITHOUT = {
     kit.PhoneWidget: "a widget shows itself",
     kit.RecordingPlayer: "a widget shows itself",
     kit.Workbench: "a widget shows itself",
+    TooSoon: "part of a Turn, which says it in words",
     Handset: "part of a simulated call: its mouth and its ear",
     CallStreams: "part of a simulated call: its side of the sockets",
     Progress: "part of a simulated call: its status callbacks",
@@ -351,7 +353,13 @@ def test_turns_show_who_spoke_when_and_how_exact_that_is():
     for said in ("Turns of a call of 9.0 s", ">1.00<", "stops it in 300 ms", "barge_in_ms"):
         assert said in html
     assert "1 time the server was stopped by a sound that was not meant to interrupt" in html
-    assert "right to ±20 ms" in html
+    table, _, folded = html.partition("<details>")
+    assert "right to ±20 ms" in folded
+    assert "from the end of the last audible frame" in folded
+    assert ">false_barge_ins<" in table
+    assert ">cut_off_ms<" in table
+    assert "not tried" not in table
     nobody = render_html(kit.Turns(Series.of((), "turns"), 9.0, is_estimate=True))
     assert "Turns of a call of 9.0 s: nobody spoke" in nobody
     assert "100 to 600 ms" in nobody
+    assert "not tried" in nobody

@@ -9,6 +9,7 @@ import pytest
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
+from twistream_kit.diagnosis._turn_meter import WholeSound
 from twistream_kit.diagnosis.turns import find_turns
 from twistream_kit.errors import WrongType
 from twistream_kit.notebook.plots.turns import plot_turns
@@ -80,6 +81,21 @@ def test_legend_explains_what_is_drawn(measured):
         "both speak",
         "dead air",
     ]
+
+
+def test_words_that_nobody_heard_have_a_mark_at_the_end_of_the_call():
+    figure = plot_turns(find_turns(place(0.5, seconds=4.0), acts=[], cut_off_seconds=0.8))
+    assert texts(figure.axes[1]) == ["800 ms not heard"]
+    crosses = [line.get_xdata()[0] for line in figure.axes[1].lines if line.get_marker() == "x"]
+    assert crosses == [4.0]
+
+
+def test_barge_in_that_stopped_nothing_says_so():
+    heard = Clip(place(0.5, seconds=4.0).payload)
+    said = SimpleNamespace(begins=0.9, ends=1.9, kind="say", clip=TONE, meant=True)
+    whole = [WholeSound(0.5, 1.5, 0.6)]
+    figure = plot_turns(find_turns(heard, acts=[said], whole=whole))
+    assert "600 ms, to its end" in texts(figure.axes[1])
 
 
 def test_dead_air_without_a_question_has_its_time():

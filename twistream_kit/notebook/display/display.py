@@ -8,7 +8,7 @@ shown brings it in.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from twistream_kit.notebook.display.html import (
     badge,
     bullets,
     code,
+    fold,
     join,
     pairs,
     paragraph,
@@ -306,15 +307,28 @@ def _show_playbacks(playbacks: Sequence[Playback]) -> Html:
 
 
 def show_turns(measured: Turns) -> Html:
-    """Who spoke when, the figures with their definitions, and how far they may be off."""
+    """Who spoke when, and the figures; folded, what each is and how far it may be off."""
     caption = f"Turns of a call of {measured.seconds:.1f} s"
     rows = show_rows(measured.rows, caption if measured.rows else f"{caption}: nobody spoke")
     return join(
         rows,
-        _show_all(measured.figures, "Times"),
+        table(("figure", "value"), _list_times(measured), caption="Times"),
         bullets(strong(fault) for fault in measured.describe_faults()),
-        paragraph(f"How exact: {measured.uncertainty}."),
+        fold(
+            "What was measured, and how exact it is",
+            pairs(measured.definitions, caption="What was measured"),
+            paragraph(f"How exact: {measured.uncertainty}."),
+        ),
     )
+
+
+def _list_times(measured: Turns) -> Iterator[Sequence[object]]:
+    for figure in measured.figures:
+        yield code(figure.name), figure.describe().replace(" ms", "\N{NO-BREAK SPACE}ms")
+    is_tried = measured.is_sound_tried or measured.false_barge_ins
+    yield code("false_barge_ins"), measured.false_barge_ins if is_tried else "not tried"
+    cut_off = f"{measured.cut_off_ms:.0f}\N{NO-BREAK SPACE}ms" if measured.cut_off_ms else "none"
+    yield code("cut_off_ms"), cut_off
 
 
 def show_checks(checks: Checks) -> Html:

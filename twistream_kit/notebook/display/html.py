@@ -102,6 +102,11 @@ def paragraph(*parts: object) -> Html:
     return Html(f'<p style="margin:4px 0">{join(*parts)}</p>')
 
 
+def fold(summary: object, *parts: object) -> Html:
+    """Return what is seen only once its summary is clicked."""
+    return Html(f"<details><summary>{text(summary)}</summary>{join(*parts)}</details>")
+
+
 def bullets(items: Iterable[object]) -> Html:
     """Return a list, or nothing when there are no items."""
     rows = "".join(f"<li>{text(item)}</li>" for item in items)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from twistream_kit.capture.entry import Entry
     from twistream_kit.capture.replay import Playback
     from twistream_kit.diagnosis.files import Mistake
-    from twistream_kit.diagnosis.turns import Turn
+    from twistream_kit.diagnosis.turn import Turn
     from twistream_kit.errors import Objection
     from twistream_kit.live.calls.call import Call
     from twistream_kit.live.calls.status import StatusEvent
@@ -245,8 +245,10 @@ def _list_playback_cells(played: Playback) -> Sequence[object]:
 
 def _list_turn_cells(turn: Turn) -> Sequence[object]:
     times = (f"{turn.begins:.2f}", f"{turn.ends:.2f}")
+    if turn.ending == "not heard":
+        times = ("–", "–")
     overlap = f"{turn.overlap_ms:.0f}" if turn.overlap_ms else ""
-    return (turn.who, *times, turn.delay, overlap, turn.ending, turn.kind)
+    return (turn.who, *times, turn.delay, overlap, turn.outcome, turn.kind)
 
 
 def _list_play_outcome_cells(outcome: PlayOutcome) -> Sequence[object]:
@@ -449,7 +451,7 @@ ROWS: dict[tuple[str, str], Columns] = {
         "Timing", ("figure", "value", "what was measured"),
         lambda figure: (figure.name, figure.value, set_small(figure.definition)),
     ),
-    ("twistream_kit.diagnosis.turns", "Turn"): Columns(
+    ("twistream_kit.diagnosis.turn", "Turn"): Columns(
         "A turn", ("who", "from (s)", "to (s)", "delay", "both spoke (ms)", "how it ended", "kind"),
         _list_turn_cells,
     ),

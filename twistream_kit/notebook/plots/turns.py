@@ -38,11 +38,17 @@ _MOST_ROWS = 4
 """Times that need more rows than this are counted."""
 
 _RESPONSE, _BARGE_IN, _DEAD_AIR, _OVERLAP = "response", "barge-in", "dead air", "both speak"
+_LOST = "not heard"
 
-_LEGEND = ("caller's turn", "server's turn", _RESPONSE, _BARGE_IN, _OVERLAP, _DEAD_AIR)
+_LEGEND = ("caller's turn", "server's turn", _RESPONSE, _BARGE_IN, _OVERLAP, _DEAD_AIR, _LOST)
 """The order of the legend."""
 
-_COLOURS = {_RESPONSE: MARK_COLOUR, _BARGE_IN: CLEAR_COLOUR, _DEAD_AIR: QUIET_COLOUR}
+_COLOURS = {
+    _RESPONSE: MARK_COLOUR,
+    _BARGE_IN: CLEAR_COLOUR,
+    _DEAD_AIR: QUIET_COLOUR,
+    _LOST: YOUR_COLOUR,
+}
 
 _DEAD_STYLE: dict[str, Any] = {
     "facecolor": "none",
@@ -69,7 +75,8 @@ def plot_turns(call: Any) -> Figure:
     A bar below the sound of each party is a turn.  Between the two lanes stand the times: green
     from the end of the caller's speech to the begin of the answer, purple from the begin of an
     interruption to the end of what it interrupted, grey for dead air, which is hatched in the
-    lanes.  Where both speak, the lanes are shaded.  A response that never came is drawn until the
+    lanes.  Where both speak, the lanes are shaded.  A cross at the end of the call stands for words
+    of the server that nobody heard.  A response that never came is drawn until the
     caller spoke again or the call ended.
 
     Args:
@@ -128,7 +135,7 @@ def _write_title(measured: Turns) -> str:
     if measured.false_barge_ins:
         parts.append(f"{measured.false_barge_ins} × stopped by a sound")
     if measured.cut_off_ms:
-        parts.append(f"last {measured.cut_off_ms:.0f} ms cut off")
+        parts.append(f"last {measured.cut_off_ms:.0f} ms not heard")
     return ", ".join(parts)
 
 
@@ -149,10 +156,14 @@ def _list_times(measured: Turns) -> list[_Time]:
             is_over = math.isfinite(turn.barge_in_ms)
             ends = turn.begins + turn.barge_in_ms / 1000 if is_over else measured.seconds
             text = f"{turn.barge_in_ms:.0f} ms" if is_over else "does not stop"
+            text += ", to its end" if is_over and turn.is_stopped is False else ""
             times.append(_Time(_BARGE_IN, turn.begins, ends, text))
     for at, seconds in measured.dead_air:
         if not any(each.what == _RESPONSE and each.begins <= at < each.ends for each in times):
             times.append(_Time(_DEAD_AIR, at, at + seconds, f"{seconds * 1000:.0f} ms"))
+    if measured.cut_off_ms:
+        text = f"{measured.cut_off_ms:.0f} ms not heard"
+        times.append(_Time(_LOST, measured.seconds, measured.seconds, text))
     return sorted(times, key=lambda each: each.ends)
 
 
@@ -171,6 +182,12 @@ def _draw_party(axes: Axes, measured: Turns, who: str, clip: Clip, colour: str) 
 
 def _draw_times(axes: Axes, times: Sequence[_Time], rows: LabelRows) -> None:
     for each, row in zip(times, rows.rows, strict=True):
+        if each.what == _LOST:
+            axes.plot(
+                each.ends, row + 0.5, "x", color=_COLOURS[_LOST], label=_LOST, clip_on=False,
+                zorder=4,
+            )  # fmt: skip
+            continue
         axes.hlines(
             row + 0.5, each.begins, each.ends, color=_COLOURS[each.what], linewidth=2.5,
             label=each.what,

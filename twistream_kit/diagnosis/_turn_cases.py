@@ -1,0 +1,80 @@
+"""The turns of a call as test cases: which exceed their limits, and which were not tried."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from twistream_kit.diagnosis.turn import Turn, is_to_its_end
+from twistream_kit.diagnosis.turn_figures import FIXES, TurnFigure, count, say_ms
+from twistream_kit.errors import WrongValue, require_type
+
+
+class MeasuredTurns(Protocol):
+    """What `Turns` have."""
+
+    @property
+    def rows(self) -> Sequence[Turn]: ...
+    @property
+    def figures(self) -> Sequence[TurnFigure]: ...
+    @property
+    def false_barge_ins(self) -> int: ...
+    @property
+    def cut_off_ms(self) -> float: ...
+    @property
+    def is_sound_tried(self) -> bool: ...
+
+
+def list_cases(measured: MeasuredTurns, limits: Mapping[str, float]) -> dict[str, str]:
+    """Return what is wrong with each test case, or empty, as `Turns.list_cases` does."""
+    require_type("a number", **limits)
+    for name, limit in limits.items():
+        if math.isnan(limit):
+            raise WrongValue(f"{name} is nan; give a limit in milliseconds")
+    cases = {
+        figure.name: figure.explain()
+        for figure in _list_untried(measured)
+        if math.isfinite(limits.get(figure.name, math.inf))
+    }
+    ends = [is_to_its_end(turn) for turn in measured.rows if turn.barge_in_ms is not None]
+    for figure in measured.figures:
+        limit = limits.get(figure.name, math.inf)
+        for number, value in enumerate(figure.values, 1):
+            wrong = _object_to_value(value, limit)
+            if wrong and figure.name == "barge_in_ms" and ends[number - 1]:
+                wrong += "; the server did not stop, but spoke to its end"
+            cases[f"{figure.name} {number}"] = wrong
+    if measured.is_sound_tried or measured.false_barge_ins:
+        times = count(measured.false_barge_ins, "time")
+        false = f"{times} stopped by a sound that was not meant to interrupt"
+        cases["false_barge_ins"] = false if measured.false_barge_ins else ""
+    cut = f"{say_ms(measured.cut_off_ms)} of its last words were not heard"
+    cases["cut_off_ms"] = cut if measured.cut_off_ms else ""
+    return cases
+
+
+def list_skipped(measured: MeasuredTurns, limits: Mapping[str, float]) -> dict[str, str]:
+    """Return why each of the test cases that were not tried was not."""
+    skipped = {
+        figure.name: figure.explain()
+        for figure in _list_untried(measured)
+        if math.isinf(limits.get(figure.name, math.inf))
+    }
+    if not (measured.is_sound_tried or measured.false_barge_ins):
+        skipped["false_barge_ins"] = (
+            "while the server spoke there was no sound that was not meant to interrupt"
+        )
+    return skipped
+
+
+def _list_untried(measured: MeasuredTurns) -> list[TurnFigure]:
+    return [each for each in measured.figures if each.name in FIXES and not each.values]
+
+
+def _object_to_value(value: float, limit: float) -> str:
+    if math.isinf(value):
+        return "never"
+    if value > limit:
+        return f"{say_ms(value)}, and the limit is {say_ms(limit)}"
+    return ""
