@@ -640,3 +640,24 @@ def test_sound_that_waits_when_the_caller_hangs_up_is_not_cut_off():
 def test_turns_of_something_else_are_refused():
     with pytest.raises(WrongType, match=r"turns takes a Capture; stream.capture is one"):
         turns(3)
+
+
+@pytest.mark.parametrize("late", [-0.08, 0.0, 0.02, 0.08])
+@pytest.mark.parametrize("gap", [0.02, 0.1, 0.2, 0.3, 0.38, 0.42, 0.9])
+def test_what_is_said_after_a_clear_is_an_answer_however_soon(gap, late):
+    """Without a clear it is a pause of the server up to 400 ms, and longer where it is soon."""
+    stopped = 1.66
+    greeting = kit.Clip(speech(4.0).payload[: round((stopped - 0.5) * 8000)])
+    heard = place((0.5, greeting), (stopped + gap, speech(1.0)), seconds=6.0)
+    acts = [say(1.5, kit.Clip.tone(300, 0.1), "interrupt")]
+    found = find_turns(heard, acts=acts, clears=[stopped + late])
+    assert found.barge_in_ms.values == (160.0,)
+    assert found.response_ms.values == (pytest.approx(1000 * (stopped + gap - 1.6)),)
+    assert [turn.ending for turn in found if turn.who == "server"] == ["stopped", "finished"]
+
+
+def test_a_clear_that_nobody_spoke_for_ends_no_turn():
+    greeting = kit.Clip(speech(4.0).payload[: 8 * 1160])
+    heard = place((0.5, greeting), (1.96, speech(1.0)), seconds=5.0)
+    found = find_turns(heard, acts=[say(3.5, speech(0.5))], clears=[1.66])
+    assert [turn.who for turn in found] == ["server", "caller"]

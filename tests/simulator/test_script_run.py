@@ -32,6 +32,7 @@ class CallByHand:
     def __init__(self, *steps, seed=0, behaviour=None, heard_before=0):
         self.handset = Handset(behaviour)
         self.keys, self.said, self.ends = [], [], []
+        self.cleared_seconds = 0.0
         for _ in range(heard_before):
             self.handset.ear.hear(SILENT_FRAME, 0.0)
         self.run = ScriptRun(
@@ -40,6 +41,7 @@ class CallByHand:
             press=lambda key: self.keys.append((key, self.handset.ear.frames)),
             hang_up=lambda: self.ends.append("hung up"),
             on_over=lambda: self.ends.append("over"),
+            count_cleared=lambda: self.cleared_seconds,
         )
         self.run.begin()
 
@@ -49,6 +51,11 @@ class CallByHand:
             for frame in clip.frames():
                 self.said.append(self.handset.mouth.take_frame())
                 self.handset.ear.hear(frame, 0.0)
+        return self
+
+    def clear(self):
+        """Let the server discard what was waiting."""
+        self.cleared_seconds += 2.0
         return self
 
     def end(self):
@@ -189,6 +196,18 @@ def test_the_end_of_what_was_interrupted_is_no_answer_when_the_call_ends_either(
         "heard only the end of what was interrupted (0.12 s) before the call ended"
     )
     assert call.acts[1].objection.problem == call.acts[1].outcome
+
+
+@pytest.mark.parametrize("latency", [0, 100])
+@pytest.mark.parametrize("gap", [0.06, 0.3, 0.5])
+def test_listen_takes_what_follows_a_clear_for_an_answer(gap, latency):
+    call = CallByHand(
+        caller.interrupt(STOP, after=1.0), caller.listen(), behaviour=Behaviour(latency_ms=latency)
+    )
+    call.hear(speech(1.16)).clear().hear(silence(gap), speech(1.5), silence(3.0))
+    listened = call.acts[1]
+    assert listened.ok
+    assert listened.ends == pytest.approx(1.16 + gap + 1.5 + 1.0 + latency / 1000)
 
 
 def test_listen_counts_what_goes_on_after_a_cough():

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.diagnosis.speech import AUDIBLE_DB, find_speech, find_spoken, measure_level
+from twistream_kit.diagnosis.speech import (
+    AUDIBLE_DB,
+    SpeechSpan,
+    find_speech,
+    find_spoken,
+    measure_level,
+)
 from twistream_kit.errors import WrongValue
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
@@ -186,7 +192,11 @@ class TurnMeter:
         self._whole = whole
         self._ended_by = "the server closed" if is_closed else "the call ended"
         self.caller: list[TurnSpan] = []
-        self.server = [TurnSpan("server", *span) for span in find_speech(heard.payload)]
+        self.server = [
+            TurnSpan("server", *part)
+            for span in find_speech(heard.payload)
+            for part in self._split_at_clears(*span)
+        ]
 
     def add_caller(self, spans: list[TurnSpan]) -> None:
         """Add what the caller said; then join what is one turn of the server, and of the caller."""
@@ -240,6 +250,33 @@ class TurnMeter:
                 last, end = span.who, span.end
         if self.frames - end >= DEAD_AIR_MS / PTIME_MS and last == "caller":
             yield to_seconds(end), to_seconds(self.frames - end)
+
+    def _split_at_clears(self, first: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield the parts of speech between clears: what follows one is said anew.
+
+        The detector takes silence of less than 400 ms for a pause within speech.
+        """
+        for clear in sorted(self._clears):
+            silence = self._find_silence(round(clear * 1000 / PTIME_MS), first, end)
+            if silence is not None:
+                yield first, silence.first
+                first = silence.end
+        yield first, end
+
+    def _find_silence(self, clear: int, first: int, end: int) -> SpeechSpan | None:
+        """Return the silence at a clear, or right after or before it, within some frames."""
+        reach = _CLEAR_MS // PTIME_MS
+        places = (*range(clear, clear + reach + 1), *range(clear - 1, clear - reach - 1, -1))
+        place = next((n for n in places if first < n < end and not self._is_audible(n)), None)
+        if place is None:
+            return None
+        begin = next((n + 1 for n in range(place, first, -1) if self._is_audible(n)), first)
+        again = next((n for n in range(place, end) if self._is_audible(n)), end)
+        return SpeechSpan(begin, again) if first < begin and again < end else None
+
+    def _is_audible(self, frame: int) -> bool:
+        heard = self._heard[frame * FRAME_BYTES : (frame + 1) * FRAME_BYTES]
+        return measure_level(heard) > AUDIBLE_DB
 
     def _join(
         self,

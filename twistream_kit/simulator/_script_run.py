@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
@@ -50,6 +51,7 @@ class _Attention:
 
     def __init__(self, first_frame: int, pause_ms: float) -> None:
         self.spoke_at = 0
+        self._pause_ms = pause_ms
         self._detector = SpeechDetector(pause_ms=pause_ms)
         self._first_frame = first_frame
         self._answers: list[_ServerSpeech] = []
@@ -58,6 +60,13 @@ class _Attention:
     def speaks(self) -> bool:
         """Whether the server speaks, as far as it is certain."""
         return bool(self._answers) and self._answers[-1].end is None
+
+    def note_clear(self, frame: int) -> None:
+        """Note that what was waiting is not played from a frame on: what follows is said anew."""
+        if self.speaks:
+            self._answers[-1].end = max(frame, self._answers[-1].first + 1)
+            self._detector = SpeechDetector(pause_ms=self._pause_ms)
+            self._first_frame = frame
 
     def feed(self, frame: bytes) -> None:
         """Hear a frame."""
@@ -152,6 +161,7 @@ class ScriptRun:
         press: Presses a key.
         hang_up: Ends the call.
         on_over: Called once: after the last step, or when the call has ended.
+        count_cleared: Returns how many seconds of sound clears have discarded so far.
 
     Attributes:
         has_hung_up: Whether the script has ended the call.
@@ -165,6 +175,7 @@ class ScriptRun:
         press: Callable[[str], None],
         hang_up: Callable[[], None],
         on_over: Callable[[], None],
+        count_cleared: Callable[[], float] = lambda: 0.0,
     ) -> None:
         steps = script.draw()
         pauses = [step.pause * 1000 for step in steps if step.kind in ("listen", "interrupt")]
@@ -174,6 +185,9 @@ class ScriptRun:
         self._press = press
         self._hang_up = hang_up
         self._on_over: Callable[[], None] | None = on_over
+        self._count_cleared = count_cleared
+        self._cleared = count_cleared()
+        self._clears: deque[int] = deque()
         self._done: list[_StepState] = []
         self._now = handset.ear.frames
         self._attention = _Attention(self._now, max(PTIME_MS, min([PAUSE_MS, *pauses])))
@@ -226,6 +240,13 @@ class ScriptRun:
         return any(step.expect is not None for step in self._steps)
 
     def _hear(self, frame: bytes, _now: float) -> None:
+        number = self._handset.ear.frames - 1
+        if (cleared := self._count_cleared()) > self._cleared:
+            self._clears.append(number + self._handset.ear.latency_frames)
+        self._cleared = cleared
+        if self._clears and self._clears[0] <= number:
+            self._clears.popleft()
+            self._attention.note_clear(number)
         self._attention.feed(frame)
 
     def _finish(self) -> None:

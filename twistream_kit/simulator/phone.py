@@ -334,7 +334,12 @@ class Phone:
                 fail(pending, error)
 
         run = ScriptRun(
-            script, call.handset, press=call.press, hang_up=self._hang_up, on_over=finish
+            script,
+            call.handset,
+            press=call.press,
+            hang_up=self._hang_up,
+            on_over=finish,
+            count_cleared=call.streams.count_cleared,
         )
         run.begin()
 

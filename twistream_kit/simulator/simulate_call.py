@@ -312,12 +312,14 @@ class _CallRun:
     def _prepare_script(self, script: Script | None) -> ScriptRun | None:
         if script is None:
             return None
+        playout = self._leg.playout  # and not this object, which would have itself
         return ScriptRun(
             script,
             self._handset,
             press=self._client.press,
             hang_up=lambda: None,  # `_tick` looks whether it has hung up
             on_over=self._script_over.set,
+            count_cleared=lambda: playout.cleared_seconds,
         )
 
     def _tick(self, now: float) -> None:

@@ -262,6 +262,7 @@ class Ear:
     """The sound that reached the caller, without gaps since the call was answered.
 
     Attributes:
+        latency_frames: How many frames later than it was sent a frame is heard.
         on_frame: Functions called with each frame and the monotonic time in seconds.
         first_audible_at: The time of the first frame that was not silent, or None.
         last_audible_at: The time of the last such frame, or None.
@@ -270,7 +271,7 @@ class Ear:
     def __init__(self, latency_frames: int = 0) -> None:
         self._heard = bytearray()
         self._is_dropped = False
-        self._latency_frames = latency_frames
+        self.latency_frames = latency_frames
         self._delay = DelayLine(latency_frames)
         self.on_frame: list[Callable[[bytes, float], None]] = []
         self.first_audible_at: float | None = None
@@ -299,7 +300,7 @@ class Ear:
 
     def drain(self, now: float) -> None:
         """Hear what is on its way, because nothing follows it."""
-        for _ in range(self._latency_frames):
+        for _ in range(self.latency_frames):
             self.hear(SILENT_FRAME, now)
 
     def drop(self) -> None:

@@ -169,6 +169,10 @@ class CallStreams:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
+    def count_cleared(self) -> float:
+        """Return how many seconds of audible sound clears have discarded."""
+        return sum(s.client.leg.playout.cleared_seconds for s in self.all if not s.is_released)
+
     def drop_unheard(self) -> None:
         """Forget the sound that nobody will hear, which may be ten minutes for each stream."""
         for stream in self.all:
