@@ -397,7 +397,7 @@ def test_plots_go_to_the_folder_of_the_option_and_replace_no_file(run, tmp_path)
     import pytest
     from conftest import SCRIPT
 
-    @pytest.mark.parametrize("name", ["a b", "a_b"])
+    @pytest.mark.parametrize("name", ["a b", "a/b"])
     def test_late(twistream_call, talker, name, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         assert twistream_call(talker, script=SCRIPT).turns.response_ms.max < 50

@@ -64,7 +64,8 @@ def build_junit_error(name: str, case: str, error: BaseException) -> str:
 
 def _make_suite(name: str, tests: int, seconds: float) -> ET.Element:
     counts = {"tests": str(tests), "failures": "0", "errors": "0", "skipped": "0"}
-    return ET.Element("testsuite", {"name": name, **counts, "time": f"{seconds:.3f}"})
+    named = {"name": _NO_XML.sub("", name), **counts, "time": f"{seconds:.3f}"}
+    return ET.Element("testsuite", named)
 
 
 def _add_case(suite: ET.Element, case: str) -> ET.Element:

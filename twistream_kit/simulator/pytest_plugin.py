@@ -273,7 +273,8 @@ def _draw_turns(request: pytest.FixtureRequest, call: CallReport) -> str:
 def _save_plot(request: pytest.FixtureRequest, picture: bytes) -> Path:
     """Save a picture in a file of its own, which replaces none."""
     folder = request.config.stash[_FOLDER]
-    name = re.sub(r"[^\w.-]+", "_", request.node.nodeid.split("/")[-1])[:100].strip("_")
+    test, _, parameters = request.node.nodeid.partition("[")  # which may have slashes, too
+    name = re.sub(r"[^\w.-]+", "_", f"{test.split('/')[-1]}[{parameters}")[:100].strip("_")
     if folder is None:  # nor the test's own temporary folder, which pytest may remove with it
         folder = request.getfixturevalue("tmp_path_factory").mktemp("turns")
     folder.mkdir(parents=True, exist_ok=True)
