@@ -661,3 +661,16 @@ def test_a_clear_that_nobody_spoke_for_ends_no_turn():
     heard = place((0.5, greeting), (1.96, speech(1.0)), seconds=5.0)
     found = find_turns(heard, acts=[say(3.5, speech(0.5))], clears=[1.66])
     assert [turn.who for turn in found] == ["server", "caller"]
+
+
+@pytest.mark.parametrize("pause", [0.1, 0.3, 0.6])
+@pytest.mark.parametrize("rest", [0.02, 0.04, 0.1])
+def test_what_a_clear_cuts_off_after_a_pause_belongs_to_what_it_stopped(pause, rest):
+    """It may be too short for speech, and the pause is within reach of the clear."""
+    sentence = kit.Clip.tone(300, 1.3)
+    word = kit.Clip.tone(300, rest)
+    heard = place((0.5, sentence), (1.8 + pause, word), (3.5, speech(1.0)), seconds=6.0)
+    acts = [say(1.6, QUESTION, "interrupt")]
+    found = find_turns(heard, acts=acts, clears=[1.8 + pause + rest])
+    assert found.barge_in_ms.values == (pytest.approx(1000 * (0.2 + pause + rest)),)
+    assert len([turn for turn in found if turn.who == "server"]) == 2

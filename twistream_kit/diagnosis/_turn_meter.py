@@ -50,8 +50,8 @@ _ABRUPT_DB = 15.0
 """Speech that ends by itself fades out; if its last frame is this far above the audible level and
 silence follows, it was cut."""
 
-_CLEAR_MS = 100
-"""A clear acts within two frames; the rest is for the difference of two clocks."""
+_CLEAR_FRAMES = 5
+"""A clear acts within two frames; the rest, 60 ms, is for the difference of two clocks."""
 
 _CUT_OFF_MS = 200
 """Words that are lost belong to what was heard if that lasted until shortly before the end."""
@@ -188,7 +188,7 @@ class TurnMeter:
     ) -> None:
         self._heard = heard.payload
         self.frames = round(seconds * 1000 / PTIME_MS)
-        self._clears = clears
+        self._clears = sorted(round(clear * 1000 / PTIME_MS) for clear in clears)
         self._whole = whole
         self._ended_by = "the server closed" if is_closed else "the call ended"
         self.caller: list[TurnSpan] = []
@@ -197,6 +197,7 @@ class TurnMeter:
             for span in find_speech(heard.payload)
             for part in self._split_at_clears(*span)
         ]
+        self._add_fragments()
 
     def add_caller(self, spans: list[TurnSpan]) -> None:
         """Add what the caller said; then join what is one turn of the server, and of the caller."""
@@ -256,8 +257,8 @@ class TurnMeter:
 
         The detector takes silence of less than 400 ms for a pause within speech.
         """
-        for clear in sorted(self._clears):
-            silence = self._find_silence(round(clear * 1000 / PTIME_MS), first, end)
+        for clear in self._clears:
+            silence = self._find_silence(clear, first, end)
             if silence is not None:
                 yield first, silence.first
                 first = silence.end
@@ -265,8 +266,9 @@ class TurnMeter:
 
     def _find_silence(self, clear: int, first: int, end: int) -> SpeechSpan | None:
         """Return the silence at a clear, or right after or before it, within some frames."""
-        reach = _CLEAR_MS // PTIME_MS
-        places = (*range(clear, clear + reach + 1), *range(clear - 1, clear - reach - 1, -1))
+        if end <= clear + _CLEAR_FRAMES:
+            return None  # the clear has ended this speech
+        places = (*range(clear, clear + _CLEAR_FRAMES + 1), *reversed(self._list_before(clear)))
         place = next((n for n in places if first < n < end and not self._is_audible(n)), None)
         if place is None:
             return None
@@ -274,9 +276,28 @@ class TurnMeter:
         again = next((n for n in range(place, end) if self._is_audible(n)), end)
         return SpeechSpan(begin, again) if first < begin and again < end else None
 
+    def _add_fragments(self) -> None:
+        """Add to each turn what a clear has cut off after a pause, which is too short for speech.
+
+        In noise nothing tells one from the other.
+        """
+        for clear in self._clears:
+            around = (*self._list_before(clear), *range(clear, clear + _CLEAR_FRAMES + 1))
+            last = max((n for n in around if self._is_audible(n)), default=None)
+            span = next((s for s in reversed(self.server) if s.first < clear), None)
+            if last is None or span is None or not span.end <= last:
+                continue
+            is_quiet = not all(map(self._is_audible, range(span.end, last)))
+            is_over = not self._is_audible(last + 1)
+            if is_quiet and is_over and last - span.end < TURN_PAUSE_MS / PTIME_MS:
+                span.end = last + 1
+
+    def _list_before(self, clear: int) -> range:
+        return range(max(0, clear - _CLEAR_FRAMES), clear)
+
     def _is_audible(self, frame: int) -> bool:
         heard = self._heard[frame * FRAME_BYTES : (frame + 1) * FRAME_BYTES]
-        return measure_level(heard) > AUDIBLE_DB
+        return bool(heard) and measure_level(heard) > AUDIBLE_DB
 
     def _join(
         self,
@@ -371,12 +392,11 @@ class TurnMeter:
 
     def _is_cleared(self, span: TurnSpan) -> bool:
         """Whether a clear came where it ended."""
-        end = span.end * PTIME_MS
-        return any(abs(1000 * clear - end) <= _CLEAR_MS for clear in self._clears)
+        return any(abs(clear - span.end) <= _CLEAR_FRAMES for clear in self._clears)
 
     def _is_whole(self, span: TurnSpan, interrupted: float) -> bool:
         """Whether it ended with sound of which the server had sent all before `interrupted`."""
-        end, slack = to_seconds(span.end), _CLEAR_MS / 1000
+        end, slack = to_seconds(span.end), _CLEAR_FRAMES * PTIME_MS / 1000
         sounds = [each for each in self._whole if each.begins < end <= each.ends + slack]
         if not sounds:
             return False
