@@ -360,7 +360,8 @@ def test_a_failed_assertion_about_turns_shows_all_of_them_and_a_plot(run, monkey
         conftest=TALKER,
     )
     assert "4 failed, 1 xfailed" in output, output
-    late, checked, untraced, key = output.split("\n____")[1:]
+    failures, _, _ = output.partition(" short test summary info ")
+    late, checked, untraced, key = failures.split("\n____")[1:]
     assert "- Turns of the call to ws://127.0.0.1:" in late
     row = re.compile(r"^(?:E  )? +server .* answers after \d+ ms  finished$", re.MULTILINE)
     assert row.search(late)
