@@ -134,12 +134,11 @@ class FrontEnd:
         return self._replies[request]["matches"]
 
     def has_ended(self, request):
-        """Whether all that the kernel says of a cell is here.
+        """Whether a cell has been answered, and all its output is here.
 
-        What the kernel does afterwards is said behind that, in the same channel; the answer to the
-        request comes in another one, and so perhaps later.
+        After an error the kernel drops what is sent to it before its answer.
         """
-        return request in self._idle
+        return request in self._replies and request in self._idle
 
     def status_of(self, request):
         """Return ``ok``, ``error`` or ``aborted``."""
