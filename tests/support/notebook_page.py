@@ -37,6 +37,9 @@ ALL_RAN = """before => {
 TALL = 16_000
 """So high, in pixels, that no cell is beyond the edge of the page, where it would not be drawn."""
 
+DRAWN_SECONDS = 120
+"""How long a page may take to draw all of a notebook, beside six others on a busy machine."""
+
 ALL_IS_DRAWN = """() => {
     const { content } = window.jupyterapp.shell.currentWidget;
     const isDrawn = cell => {
@@ -345,7 +348,7 @@ class NotebookPage:
 async def show_all(page, width: int) -> None:
     """Make a page so high that all of its notebook is drawn, and wait for that."""
     await page.set_viewport_size({"width": width, "height": TALL})
-    await page.wait_for_function(ALL_IS_DRAWN, polling=200)
+    await page.wait_for_function(ALL_IS_DRAWN, polling=200, timeout=DRAWN_SECONDS * 1000)
     await page.evaluate(TWO_FRAMES)  # laid out for that width
 
 
