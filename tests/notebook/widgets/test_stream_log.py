@@ -179,7 +179,7 @@ def test_a_stream_that_ends_is_shown_to_its_last_message(make_call, log_of, unti
     log = log_of(up.stream)
     up.phone.hang_up()
     until(lambda: log.state == "Ended: the callee hung up (probably).")
-    assert events(log)[-1] == ("twilio", "stop")
+    until(lambda: events(log)[-1] == ("twilio", "stop"))
     until(lambda: log._update not in PUMP._updates)
     late = log_of(up.stream)
     assert late.lines == log.lines
