@@ -48,6 +48,9 @@ from twistream_kit.errors import (
 from twistream_kit.listing import Series
 from twistream_kit.simulator._script_file import ScriptFile
 from twistream_kit.simulator._step_values import (
+    MOST_SECONDS as MOST_SECONDS,  # noqa: PLC0414 - it is found here
+)
+from twistream_kit.simulator._step_values import (
     Choice,
     Expectation,
     Range,

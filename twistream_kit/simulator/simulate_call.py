@@ -37,10 +37,10 @@ from twistream_kit.simulator._calls_loop import (
 )
 from twistream_kit.simulator._causes import Remains, add_causes
 from twistream_kit.simulator._script_run import ScriptRun
-from twistream_kit.simulator._step_values import MOST_SECONDS
 from twistream_kit.simulator.call.handset import Handset
 from twistream_kit.simulator.caller import (
     KEY_SECONDS,
+    MOST_SECONDS,
     CallerAct,
     Script,
     Step,
