@@ -89,7 +89,7 @@ def test_it_shows_a_call_from_its_begin_to_its_end_and_waits_for_the_next(desk, 
     until(lambda: repr(only(workbench.scope)) == f"<LiveScope of {stream!r}>")
     assert only(workbench.stream_log).lines[0]["event"] == "start"
     workbench.controls.send_button.click()
-    until(lambda: workbench.controls.progress.value > 0.02)
+    until(lambda: workbench.controls.progress.value > 0.002)
     desk.phone.hang_up()
     until(lambda: "<b>Waiting for the next call</b> on <code>ws://" in workbench.status.value)
     until(lambda: workbench.controls.state.value.startswith("<b>Ended</b>: the callee hung up"))
