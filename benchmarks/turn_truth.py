@@ -48,6 +48,7 @@ import numpy as np
 import payload_set
 from measuring import HERE, Figure, percentile
 from speech_detectors import make_noise, mix
+from turn_errors import INTO_ANSWER, LEVELS, Condition
 
 import twistream_kit as kit
 from twistream_kit.audio.g711 import encode_ulaw
@@ -67,10 +68,6 @@ CHUNK = 200
 JITTER = 0.1
 """Up to so much is added to each."""
 
-INTO_ANSWER = 0.8
-"""When the caller interrupts, counted from the begin of the answer."""
-
-LEVELS = (-6, -12, -20, -30, -40)
 TIMINGS = ("ahead", "paced")
 RAMP_SECONDS = 0.02
 """Between the begins of the first calls."""
@@ -80,30 +77,6 @@ AT_ONCE = 12
 
 LATE_MS = 10.0
 """Half a frame.  A call is invalid if simulator or server was later in one of 100 frames."""
-
-
-@dataclass(frozen=True)
-class Condition:
-    """What the server says, and how.
-
-    Attributes:
-        kind: ``speech``, ``music`` or ``tones``.
-        level: Of the loudest sample, in dBFS.
-        noise: How far the noise lies below the sound, in dB; None for silence.
-    """
-
-    kind: str = "speech"
-    level: int = -12
-    noise: int | None = None
-
-    def __str__(self) -> str:
-        around = "in silence" if self.noise is None else f"{self.noise} dB above noise"
-        return f"{self.kind} at {self.level} dB, {around}"
-
-    @property
-    def has_aim(self) -> bool:
-        """Whether a limit is set for it."""
-        return self.kind == "speech" and self.level >= -30 and self.noise is None
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import os
@@ -21,12 +22,14 @@ from websockets.sync.server import serve
 
 import twistream_kit as kit
 from support.captures import capture_of
+from support.reports import report_of
 from twistream_kit import cli
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.cli import main
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.signature import sign
+from twistream_kit.simulator.stream.pacer import LatenessReport
 
 SAMPLES = Path(__file__).parents[1] / "sample_audio"
 QUESTION, GREETING = str(SAMPLES / "question.wav"), str(SAMPLES / "greeting.wav")
@@ -614,6 +617,8 @@ def test_call_without_a_server_tells_ci_of_an_error(run, tmp_path):
         (["--seed", "1"], "there is no --script"),
         (["--max-response", "0.8"], "'0.8' is no limit: give milliseconds, such as 800"),
         (["--max-response", "nan"], "'nan' is no limit"),
+        (["--max-response", "1e400"], "'1e400' is no limit"),
+        (["--max-response", "9" * 400], "is no limit: give milliseconds"),
         (["--max-barge-in", "-5"], "'-5' is no limit"),
         (["--max-barge-in", "soon"], "'soon' is no limit"),
         (["--say", "missing.wav"], "missing.wav: there is no such file"),
@@ -628,6 +633,17 @@ def test_call_with_an_option_that_makes_no_sense_is_a_usage_error_before_any_cal
     code, out, err = run("call", "ws://127.0.0.1:9/media", *options)
     assert (code, out) == (2, "")
     assert words in err
+
+
+def test_a_limit_that_fails_in_a_late_call_says_how_late_the_simulator_was(capsys):
+    late = LatenessReport(100, 1.0, 40.0, 90.0, 300.0, 10)
+    options = argparse.Namespace(json=False, save=None, junit=None, force=False)
+    assert cli._finish_call(report_of(lateness=late), options, {"response_ms": 800}) == 1
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last.startswith("The simulator itself was late: times in which the server has a part")
+    assert last.endswith(
+        "(100 frames, late by 1.0 ms (median), 90.0 ms (99th percentile), 300.0 ms (worst))."
+    )
 
 
 # everything else

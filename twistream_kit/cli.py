@@ -548,7 +548,7 @@ def _finish_call(
     report: CallReport, arguments: argparse.Namespace, limits: dict[str, float]
 ) -> int:
     """Print and save the report of a call; return the exit code."""
-    from twistream_kit.simulator.report import SIMULATOR_WAS_LATE, save_junit, save_report
+    from twistream_kit.simulator.report import save_junit, save_report, warn_of_lateness
 
     _print(json.dumps(report.to_dict(), indent=2) if arguments.json else report)
     if arguments.save:
@@ -564,7 +564,7 @@ def _finish_call(
     if failed:
         _print(report.turns, file=sys.stderr)
         if not report.believable:
-            _print(f"{SIMULATOR_WAS_LATE}.", file=sys.stderr)
+            _print(warn_of_lateness(report.lateness), file=sys.stderr)
     return FINE if report.ok and not failed else OBJECTIONS
 
 

@@ -476,9 +476,36 @@ def test_junit_is_xml_whatever_the_names_hold():
     assert ET.fromstring(found.to_junit(name="<&\x00\ud800")).find("testsuite").get("name") == "<&"
 
 
-def test_limit_that_is_no_number_at_all_is_refused(conversation: Turns):
-    with pytest.raises(WrongValue, match="response_ms is nan; give a limit in milliseconds"):
-        conversation.to_junit(response_ms=math.nan)
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (math.nan, "nan"),
+        (-1, "-1"),
+        (-0.5, "-0.5"),
+        (-math.inf, "-inf"),
+        (10**400, "100"),
+        (-(10**5000), "a value of type int that is too long to write"),
+    ],
+    ids=["nan", "-1", "-0.5", "-inf", "10**400", "-10**5000"],
+)
+@pytest.mark.parametrize("name", ["check", "to_junit", "list_cases", "list_skipped"])
+def test_limit_that_no_time_can_have_is_refused(conversation: Turns, name, limit, said):
+    with pytest.raises(WrongValue, match=rf"barge_in_ms is {said}.*; give a limit in millis"):
+        getattr(conversation, name)(barge_in_ms=limit)
+
+
+def test_limit_of_0_and_none_at_all_are_limits(conversation: Turns):
+    assert conversation.list_cases(overlap_ms=0, dead_air_ms=math.inf)
+
+
+@pytest.mark.parametrize("name", ["list_cases", "list_skipped"])
+def test_limit_of_no_figure_is_refused_with_the_nearest(conversation: Turns, name):
+    with pytest.raises(WrongType) as caught:
+        getattr(conversation, name)(respons_ms=800)
+    assert str(caught.value) == (
+        "there is no limit 'respons_ms'. Nearest: response_ms. The limits are response_ms, "
+        "barge_in_ms, overlap_ms, dead_air_ms."
+    )
 
 
 def test_junit_refuses_a_limit_that_is_no_number(conversation: Turns):

@@ -1,4 +1,5 @@
 import asyncio
+import re
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ async def test_speech_that_the_end_of_the_call_cuts_off_says_how_much_was_said(
     frames = len(media.of("media"))
     await eventually(lambda: len(media.of("media")) > frames + 10)
     in_call.hang_up()
-    assert 0.1 < await saying < 5
+    assert 0.1 < await saying < 30
     assert await waiting == 0
 
 
@@ -118,7 +119,7 @@ async def test_dialling_reaches_the_voice_url_of_a_number(twilio, media, site, e
     assert phone.state == "in-call"
     await eventually(lambda: media.of("start"))
     phone.hang_up()
-    await eventually(lambda: media.endings)
+    await eventually(lambda: media.endings and call.over)
     assert call.status == "completed"
 
 
@@ -212,7 +213,7 @@ async def test_unknown_state_cannot_be_waited_for(twilio):
 
 
 async def test_repr_says_number_and_state(in_call):
-    assert repr(in_call).startswith("<Phone +15550100001: in-call, 0.")
+    assert re.match(r"<Phone \+15550100001: in-call, \d+\.\d", repr(in_call))
 
 
 async def test_commands_work_from_another_thread(in_call, media, eventually):
@@ -223,6 +224,7 @@ async def test_commands_work_from_another_thread(in_call, media, eventually):
         return said, in_call.until("idle").result(5)
 
     assert await asyncio.to_thread(talk) == (pytest.approx(0.1), "idle")
+    await eventually(lambda: media.endings)  # it has read all that was sent
     assert [message["dtmf"]["digit"] for message in media.of("dtmf")] == ["1"]
 
 

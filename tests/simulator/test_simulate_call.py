@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from websockets.asyncio.server import serve
 
-from support.waiting import soon
+from support.waiting import LIMIT_SECONDS, soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import CallRefused, LocalProtocolError
 from twistream_kit.protocol import from_twilio
@@ -304,7 +304,7 @@ async def test_nothing_is_left_running_after_a_call():
             await simulate_call("ws://127.0.0.1:1/media")
     for thread in threading.enumerate():
         if thread.name.startswith("simulated call"):
-            thread.join(2)
+            thread.join(LIMIT_SECONDS)
             assert not thread.is_alive()
 
 
@@ -319,7 +319,7 @@ async def test_a_report_that_nobody_keeps_waits_for_no_garbage_collection(eventu
 
 def test_the_report_can_be_waited_for_without_a_loop():
     with pytest.raises(CallRefused):
-        simulate_call("ws://127.0.0.1:1/media").result(5)
+        simulate_call("ws://127.0.0.1:1/media").result(LIMIT_SECONDS)
 
 
 @pytest.mark.parametrize(

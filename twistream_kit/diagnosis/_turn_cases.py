@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Protocol
 
 from twistream_kit.diagnosis.turn import Turn, is_to_its_end
 from twistream_kit.diagnosis.turn_figures import FIXES, TurnFigure, count, say_ms
-from twistream_kit.errors import WrongValue, require_type
+from twistream_kit.errors import WrongType, WrongValue, is_finite, quote, require_type
 
 
 class MeasuredTurns(Protocol):
@@ -28,10 +29,7 @@ class MeasuredTurns(Protocol):
 
 def list_cases(measured: MeasuredTurns, limits: Mapping[str, float]) -> dict[str, str]:
     """Return what is wrong with each test case, or empty, as `Turns.list_cases` does."""
-    require_type("a number", **limits)
-    for name, limit in limits.items():
-        if math.isnan(limit):
-            raise WrongValue(f"{name} is nan; give a limit in milliseconds")
+    _check_limits(measured, limits)
     cases = {
         figure.name: figure.explain()
         for figure in _list_untried(measured)
@@ -56,6 +54,7 @@ def list_cases(measured: MeasuredTurns, limits: Mapping[str, float]) -> dict[str
 
 def list_skipped(measured: MeasuredTurns, limits: Mapping[str, float]) -> dict[str, str]:
     """Return why each of the test cases that were not tried was not."""
+    _check_limits(measured, limits)
     skipped = {
         figure.name: figure.explain()
         for figure in _list_untried(measured)
@@ -66,6 +65,20 @@ def list_skipped(measured: MeasuredTurns, limits: Mapping[str, float]) -> dict[s
             "while the server spoke there was no sound that was not meant to interrupt"
         )
     return skipped
+
+
+def _check_limits(measured: MeasuredTurns, limits: Mapping[str, float]) -> None:
+    """Refuse limits of figures that there are not, and what is no limit."""
+    known = [figure.name for figure in measured.figures]
+    for name, limit in limits.items():
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            nearest = f"Nearest: {close[0]}. " if close else ""
+            fix = f"{nearest}The limits are {', '.join(known)}"
+            raise WrongType(f"there is no limit {quote(name)}", fix=fix)
+        require_type("a number", **{name: limit})
+        if limit != math.inf and not (is_finite(limit) and limit >= 0):
+            raise WrongValue(f"{name} is {quote(limit)}; give a limit in milliseconds, 0 or more")
 
 
 def _list_untried(measured: MeasuredTurns) -> list[TurnFigure]:

@@ -204,7 +204,7 @@ class Turns:
             dead_air_ms: The limit of each silence that is dead air.
 
         Raises:
-            TypeError: If a limit is no number.
+            TypeError, ValueError: If a limit is no number, or less than 0.
         """
         require_type("a string", name=name)
         limits = {
@@ -238,7 +238,7 @@ class Turns:
 
         Raises:
             AssertionError: If a time exceeds its limit, or there is one of these faults.
-            TypeError, ValueError: If a limit is no number.
+            TypeError, ValueError: If a limit is no number, or less than 0.
 
         Example:
             >>> import twistream_kit as kit
@@ -275,7 +275,7 @@ class Turns:
                 time with a limit and without a value is wrong, too: nothing was tried.
 
         Raises:
-            TypeError, ValueError: If a limit is no number.
+            TypeError, ValueError: If a limit is no number, less than 0, or of no figure.
         """
         return list_cases(self, limits)
 
@@ -284,6 +284,9 @@ class Turns:
 
         Args:
             limits: The limits of figures by their names; one with a limit is no skipped case.
+
+        Raises:
+            TypeError, ValueError: As `list_cases` does.
         """
         return list_skipped(self, limits)
 

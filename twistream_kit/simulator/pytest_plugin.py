@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import itertools
 import re
+import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,19 +66,41 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
     given, setting = config.getoption("--twistream-plots"), config.getini(PLOTS)
     if given is not None:
-        config.stash[_FOLDER] = config.invocation_params.dir / given
+        folder = config.invocation_params.dir / given
+        _check_folder(folder, "--twistream-plots", given)
     else:
-        config.stash[_FOLDER] = config.rootpath / setting if setting else None
+        folder = config.rootpath / setting if setting else None
+        if folder is not None:
+            _check_folder(folder, PLOTS, setting)
+    config.stash[_FOLDER] = folder
+
+
+def _check_folder(folder: Path, name: str, given: str) -> None:
+    """Refuse a folder for plots that cannot be one, before any test has run."""
+    for place in (folder, *folder.parents):
+        try:
+            if place.is_dir():
+                return
+            is_there = place.exists()
+        except OSError as error:  # such as a name that is too long
+            message = f"{name} is {given!r}: {error.strerror}; give the name of a folder"
+            raise pytest.UsageError(message) from error
+        if is_there:
+            message = f"{name} is {given!r}, and {place} is no folder; give the name of a folder"
+            raise pytest.UsageError(message)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
+    item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Write the turns of its conversations below the failure of a test, and draw them."""
+    """Write the turns of its conversations below the failure of a test, and draw them.
+
+    A fixture may make calls and fail, too, before the test or after it.
+    """
     report = yield
     caller = item.stash.get(_CALLER, None)
-    if call.when == "call" and report.failed and caller is not None:
+    if report.failed and caller is not None:
         caller.show_turns(report)
     return report
 
@@ -117,6 +140,9 @@ class SimulatedCaller:
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._request = request
         self._reports: list[CallReport] = []
+        self._n_shown = 0
+        # Here, because in the teardown of a test no fixture can be requested any more.
+        self._temporary = _find_temporary_folders(request)
         request.node.stash[_CALLER] = self
 
     def __call__(
@@ -163,13 +189,14 @@ class SimulatedCaller:
         """Add the turns of the conversations to the failure of the test.
 
         A call is one if the caller had a script or spoke, or the test asks for a figure that has no
-        values.
+        values.  Of a test that fails and whose teardown fails, too, each is shown once.
         """
-        message = _COLOUR.sub("", str(failure.longrepr)) if self._reports else ""
+        reports, self._n_shown = self._reports[self._n_shown :], len(self._reports)
+        message = _COLOUR.sub("", str(failure.longrepr)) if reports else ""
         is_asked = "has no values: " in message
         talks = [
             each
-            for each in self._reports
+            for each in reports
             if is_asked or each.acts or any(turn.who == "caller" for turn in each.turns)
         ]
         said = {line.removeprefix("E").strip() for line in message.splitlines()}
@@ -178,11 +205,12 @@ class SimulatedCaller:
             if {line.strip() for line in lines} <= said:  # as after turns.check(…)
                 lines = []
             if number > len(talks) - MOST_PLOTS:
-                lines.append(f"  plot: {_draw_turns(self._request, report)}")
+                plot = _draw_turns(self._request, report, self._temporary)
+                lines.append(f"  plot: {plot}")
             if not report.believable:
-                from twistream_kit.simulator.report import SIMULATOR_WAS_LATE
+                from twistream_kit.simulator.report import warn_of_lateness
 
-                lines.append(f"  {SIMULATOR_WAS_LATE}.")
+                lines.append(f"  {warn_of_lateness(report.lateness)}")
             title, text = f"Turns of the call to {report.url}", "\n".join(lines)
             add_section = getattr(failure.longrepr, "addsection", None)
             if add_section is not None:  # shown whatever --show-capture says
@@ -213,10 +241,13 @@ class SimulatedCaller:
 
             return find_longest_seconds(options) + GRACE_SECONDS
         try:
-            return float(text)
-        except ValueError as error:
+            seconds = float(text)
+        except ValueError:
+            seconds = -1.0
+        if not seconds >= 0:  # NaN is neither
             message = f"{TIMEOUT} is {text!r}; give a number of seconds"
-            raise pytest.UsageError(message) from error
+            raise pytest.UsageError(message)
+        return seconds
 
 
 def _read_options(request: pytest.FixtureRequest) -> dict[str, Any]:
@@ -253,7 +284,18 @@ def _show(request: pytest.FixtureRequest, when: str, title: str, text: str) -> N
     request.node.add_report_section(when, title, text)
 
 
-def _draw_turns(request: pytest.FixtureRequest, call: CallReport) -> str:
+def _find_temporary_folders(request: pytest.FixtureRequest) -> pytest.TempPathFactory | None:
+    """Return what makes temporary folders that pytest removes; None after ``-p no:tmpdir``."""
+    try:
+        factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
+    except pytest.FixtureLookupError:
+        return None
+    return factory
+
+
+def _draw_turns(
+    request: pytest.FixtureRequest, call: CallReport, temporary: pytest.TempPathFactory | None
+) -> str:
     """Draw the turns of a call; return the path of the picture, or why there is none."""
     picture = io.BytesIO()
     try:
@@ -262,21 +304,30 @@ def _draw_turns(request: pytest.FixtureRequest, call: CallReport) -> str:
             from twistream_kit.notebook.plots.turns import plot_turns
 
             plot_turns(call).savefig(picture, format="png")
-        path, here = _save_plot(request, picture.getvalue()), request.config.invocation_params.dir
+        path = _save_plot(request, picture.getvalue(), temporary)
+        here = request.config.invocation_params.dir
         return str(path.relative_to(here) if path.is_relative_to(here) else path)
     except ModuleNotFoundError as error:
         return f"none, for there is no {error.name} here: pip install {error.name}"
+    except OSError as error:
+        where = f"{error.filename} " if error.filename else ""
+        why = error.strerror or type(error).__name__
+        return f"none, for {where}cannot be written: {why}; --twistream-plots DIR says where"
     except Exception as error:  # noqa: BLE001 - it must not hide the failure of the test
         return f"none: {type(error).__name__}: {error}"
 
 
-def _save_plot(request: pytest.FixtureRequest, picture: bytes) -> Path:
+def _save_plot(
+    request: pytest.FixtureRequest, picture: bytes, temporary: pytest.TempPathFactory | None
+) -> Path:
     """Save a picture in a file of its own, which replaces none."""
     folder = request.config.stash[_FOLDER]
     test, _, parameters = request.node.nodeid.partition("[")  # which may have slashes, too
     name = re.sub(r"[^\w.-]+", "_", f"{test.split('/')[-1]}[{parameters}")[:100].strip("_")
-    if folder is None:  # nor the test's own temporary folder, which pytest may remove with it
-        folder = request.getfixturevalue("tmp_path_factory").mktemp("turns")
+    if folder is None and temporary is not None:
+        folder = temporary.mktemp("turns")  # not the test's own, which pytest may remove with it
+    elif folder is None:
+        folder = Path(tempfile.mkdtemp(prefix="twistream-turns-"))
     folder.mkdir(parents=True, exist_ok=True)
     for number in itertools.count(1):
         path = folder / f"{name}{f'-{number}' if number > 1 else ''}.png"

@@ -38,6 +38,12 @@ A frame that is late brings the server its sound late, and is heard with what th
 meanwhile; as deadlines are absolute, this does not add up over a call.
 """
 
+
+def warn_of_lateness(lateness: LatenessReport) -> str:
+    """Return the warning of a report that is not `believable`, with how late the simulator was."""
+    return f"{SIMULATOR_WAS_LATE} ({lateness})."
+
+
 _FILE_NAMES = {
     ".wav": "heard.wav",
     ".jsonl": "messages.jsonl",
@@ -261,7 +267,7 @@ class CallReport:
             dead_air_ms: The limit of each silence that is dead air.
 
         Raises:
-            TypeError: If a limit is no number.
+            TypeError, ValueError: If a limit is no number, or less than 0.
         """
         failure = "" if self.ok else f"{self.verdict}: {self.headline}"
         turns = self.turns
