@@ -74,6 +74,31 @@ def held_out() -> list[Sound]:
     return sounds
 
 
+def load_talk() -> list[Sound]:
+    """The sentences of a talk in ``sample_audio``, and its other samples of speech."""
+    names = (
+        "bot_goodbye",
+        "bot_time",
+        "bot_welcome",
+        "caller_thanks",
+        "caller_time",
+        "speech_float",
+    )
+    sounds = []
+    for name in names:
+        samples, rate = soundfile.read(SAMPLE_AUDIO / f"{name}.wav", always_2d=True)
+        sounds.append(_sound("speech", name, soxr.resample(samples.mean(axis=1), rate, RATE)))
+    return sounds
+
+
+def music(random: np.random.Generator) -> np.ndarray:
+    """Chords, a melody or drums, or two of them at once; RATE Hz, SECONDS long."""
+    makers = (_chords, _melody, _drums)
+    first, second = random.integers(3, size=2)
+    sound = makers[first](random)
+    return sound + random.uniform(0.3, 1) * makers[second](random) if first != second else sound
+
+
 def at_level(sound: Sound, level_db: float, rate: int = 8000) -> np.ndarray:
     """Return int16 samples at `rate` Hz with the loudest at `level_db`."""
     samples = sound.samples if rate == RATE else soxr.resample(sound.samples, RATE, rate)

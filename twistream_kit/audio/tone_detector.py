@@ -35,8 +35,8 @@ _KEY_WINDOW, _BEEP_WINDOW, _BEEP_STEP = 160, 320, 160
 _BLOCK = 64 * _BEEP_STEP
 """How many samples are looked at in one go; more only takes more memory."""
 
-_FEWEST_POWER = 80.0**2
-"""The least mean square of a window, -52 dBFS: softer sound is not looked at."""
+_LEAST_AMPLITUDE = 80.0
+"""The least root mean square of a window, -52 dBFS: softer sound is not looked at."""
 
 _SHARE_OF_A_KEY = 0.5
 """The least share of the energy of a window at the two frequencies of a key.  It is 0.9 in the
@@ -60,6 +60,14 @@ _LOWEST_BEEP_HZ, _HIGHEST_BEEP_HZ = 385.0, 2065.0
 
 _SAME_HZ, _SAME_LEVEL = 12.0, 2.0
 """By how much a window of a beep may be off those before: in Hz, and as a ratio of powers."""
+
+_MOST_WINDOWS = _BLOCK // _BEEP_STEP + 2
+
+_KEY_PLACES = np.add.outer(_STEP * np.arange(2 * _MOST_WINDOWS), np.arange(_KEY_WINDOW))
+_BEEP_PLACES = np.add.outer(_BEEP_STEP * np.arange(_MOST_WINDOWS), np.arange(_BEEP_WINDOW))
+"""The samples of each window."""
+
+_HANN = np.hanning(_BEEP_WINDOW + 1)[:-1].astype(np.float32)
 
 _FEWEST_KEY_WINDOWS, _FEWEST_BEEP_WINDOWS = 2, 3
 """A key of 40 ms fills two windows at least, a beep of 100 ms three."""
@@ -144,7 +152,7 @@ class ToneDetector:
 
     def __init__(self) -> None:
         self._sound = _Sound()
-        self._looked_at = 0
+        self._fed = self._looked_at = 0
         self._keys: _Runs[int] = _Runs(_KEY_WINDOW, _FEWEST_KEY_WINDOWS, operator.eq)
         self._beeps: _Runs[_Beep] = _Runs(_BEEP_WINDOW, _FEWEST_BEEP_WINDOWS, _is_same_beep)
         self._last_key = (-1.0, -1.0)
@@ -153,7 +161,7 @@ class ToneDetector:
     @property
     def seconds(self) -> float:
         """How much sound there was so far."""
-        return self._sound.end / SAMPLE_RATE
+        return self._fed / SAMPLE_RATE
 
     def feed(self, sound: bytes | bytearray | NDArray[np.int16]) -> list[Tone]:
         """Process the next sound.
@@ -175,6 +183,7 @@ class ToneDetector:
                 "the sound of this ToneDetector is finished; take a new one for other sound:"
                 " kit.ToneDetector()"
             )
+        self._fed += len(samples)
         found: list[Tone] = []
         for at in range(0, len(samples), _BLOCK):
             self._sound.append(samples[at : at + _BLOCK])
@@ -206,11 +215,12 @@ class ToneDetector:
             return []
         self._looked_at = begin + count * _BEEP_STEP
         heard = self._sound.take(begin, self._looked_at - _BEEP_STEP + _BEEP_WINDOW)
-        windows = np.lib.stride_tricks.sliding_window_view(heard, _BEEP_WINDOW)[::_BEEP_STEP]
-        halves = np.lib.stride_tricks.sliding_window_view(heard, _KEY_WINDOW)[::_STEP]
-        for number, pair in enumerate(_find_pairs(halves[: 2 * count])):
+        is_loud = len(heard) > 0 and max(-float(heard.min()), float(heard.max())) > _LEAST_AMPLITUDE
+        pairs = _find_pairs(heard[_KEY_PLACES[: 2 * count]]) if is_loud else [None] * (2 * count)
+        beeps = _find_beeps(heard[_BEEP_PLACES[:count]]) if is_loud else [None] * count
+        for number, pair in enumerate(pairs):
             self._keys.note(begin + number * _STEP, pair)
-        for number, beep in enumerate(_find_beeps(windows)):
+        for number, beep in enumerate(beeps):
             self._beeps.note(begin + number * _BEEP_STEP, beep)
         found = self._check()
         self._forget()
@@ -382,7 +392,9 @@ class _Sound:
 def _find_pairs(windows: Samples) -> list[int | None]:
     """Return for each window ``4 * row + column`` of the key that it looks like, or None."""
     pairs: list[int | None] = [None] * len(windows)
-    loud = np.flatnonzero(np.einsum("ij,ij->i", windows, windows) > _FEWEST_POWER * _KEY_WINDOW)
+    loud = np.flatnonzero(
+        np.einsum("ij,ij->i", windows, windows) > _LEAST_AMPLITUDE**2 * _KEY_WINDOW
+    )
     if not len(loud):
         return pairs
     heard = windows[loud] - windows[loud].mean(axis=1, keepdims=True)
@@ -408,14 +420,16 @@ def _make_key_waves() -> Samples:
 def _find_beeps(windows: Samples) -> list[_Beep | None]:
     """Return for each window the beep that it looks like, or None."""
     beeps: list[_Beep | None] = [None] * len(windows)
-    loud = np.flatnonzero(np.einsum("ij,ij->i", windows, windows) > _FEWEST_POWER * _BEEP_WINDOW)
+    loud = np.flatnonzero(
+        np.einsum("ij,ij->i", windows, windows) > _LEAST_AMPLITUDE**2 * _BEEP_WINDOW
+    )
     if not len(loud):
         return beeps
     heard = windows[loud] - windows[loud].mean(axis=1, keepdims=True)
-    powers = np.square(np.abs(np.fft.rfft(heard * _make_hann(), axis=1)))
+    powers = np.square(np.abs(np.fft.rfft(heard * _HANN, axis=1)))
     first, last = int(_LOWEST_BEEP_HZ / _BIN_HZ), math.ceil(_HIGHEST_BEEP_HZ / _BIN_HZ)
     best = powers[:, first : last + 1].argmax(axis=1) + first
-    near = np.take_along_axis(powers, best[:, None] + np.arange(-2, 3), axis=1)
+    near = powers[np.arange(len(loud))[:, None], best[:, None] + np.arange(-2, 3)]
     power = near.sum(axis=1)
     before, peak, after = np.log(near[:, 1:4].T + 1e-9)
     hz = _BIN_HZ * (best + 0.5 * (before - after) / np.minimum(before - 2 * peak + after, -1e-9))
@@ -425,11 +439,6 @@ def _find_beeps(windows: Samples) -> list[_Beep | None]:
     for at in np.flatnonzero(is_beep):
         beeps[loud[at]] = _Beep(float(hz[at]), float(power[at]))
     return beeps
-
-
-@cache
-def _make_hann() -> Samples:
-    return np.hanning(_BEEP_WINDOW + 1)[:-1].astype(np.float32)
 
 
 def _is_same_beep(last: _Beep, beep: _Beep) -> bool:
