@@ -188,7 +188,7 @@ def test_a_tone_that_is_short_fades_or_rises_is_no_beep():
 
 
 def test_speech_music_and_noise_are_no_keys():
-    for sound in [*payload_set.held_out(), *payload_set.load_talk()]:
+    for sound in [*payload_set.held_out(), *map(payload_set.load_speech, payload_set.RECORDED[5:])]:
         if sound.kind == "DTMF":
             continue
         for level in (-6, -20):
