@@ -207,10 +207,9 @@ def test_silence_and_short_sound_hold_no_tones():
 
 def test_a_list_of_tones_has_a_line_for_each():
     tones = find_tones(Clip.dtmf("42"))
-    assert [line[:26] for line in repr(tones).splitlines()] == [
-        "Tone(kind='key', key='4', ",
-        "Tone(kind='key', key='2', ",
-    ]
+    four, two = repr(tones).splitlines()
+    assert four.startswith("Tone(key '4', 0.00")
+    assert two.endswith(" s, 697.0 and 1336.0 Hz, -9.0 dB, twist 0.0 dB)")
     assert repr(find_tones(Clip.silence(1))) == "no tones"
 
 

@@ -24,8 +24,11 @@ from twistream_kit.audio.clip import COLUMN_HZ, KEYS, ROW_HZ
 from twistream_kit.audio.g711 import decode_ulaw, is_int16
 from twistream_kit.audio.resample import SAMPLE_RATE
 from twistream_kit.errors import WrongState, WrongType
+from twistream_kit.listing import Listing
 
 K = TypeVar("K")
+
+_WHAT = "tones"
 
 _STEP = 80
 """The distance of a window to the next, for keys, in samples: 10 ms."""
@@ -102,9 +105,9 @@ class Tone:
 
     Example:
         >>> import twistream_kit as kit
-        >>> [tone] = kit.find_tones(kit.Clip.tone(440, 0.5))
-        >>> tone.kind, tone.hz, tone.level_db, round(tone.seconds, 1)
-        ('beep', (440.0,), -12.0, 0.5)
+        >>> kit.find_tones(kit.Clip.tone(440, 0.5) + kit.Clip.dtmf("7"))
+        Tone(beep, 0.00... to 0.49... s, 440.0 Hz, -12.0 dB)
+        Tone(key '7', 0.50... to 0.59... s, 852.0 and 1209.0 Hz, -9.0 dB, twist 0.0 dB)
     """
 
     kind: Literal["key", "beep"]
@@ -119,6 +122,15 @@ class Tone:
     def seconds(self) -> float:
         """How long it lasts."""
         return self.end - self.begin
+
+    def __repr__(self) -> str:
+        what = f"key {self.key!r}" if self.kind == "key" else self.kind
+        twist = f", twist {self.twist_db:.1f} dB" if self.kind == "key" else ""
+        frequencies = " and ".join(f"{hz:.1f}" for hz in self.hz)
+        return (
+            f"Tone({what}, {self.begin:.3f} to {self.end:.3f} s, {frequencies} Hz,"
+            f" {self.level_db:.1f} dB{twist})"
+        )
 
 
 class ToneDetector:
@@ -163,7 +175,7 @@ class ToneDetector:
         """How much sound there was so far."""
         return self._fed / SAMPLE_RATE
 
-    def feed(self, sound: bytes | bytearray | NDArray[np.int16]) -> list[Tone]:
+    def feed(self, sound: bytes | bytearray | NDArray[np.int16]) -> Listing[Tone]:
         """Process the next sound.
 
         Args:
@@ -188,21 +200,21 @@ class ToneDetector:
         for at in range(0, len(samples), _BLOCK):
             self._sound.append(samples[at : at + _BLOCK])
             found += self._look()
-        return found
+        return Listing.of(found, _WHAT)
 
-    def finish(self) -> list[Tone]:
+    def finish(self) -> Listing[Tone]:
         """End the sound; return the tones that it ended with.
 
         The second time there are none.
         """
         if self._is_finished:
-            return []
+            return Listing.of([], _WHAT)
         self._is_finished = True
         self._sound.append(np.zeros(2 * _BEEP_WINDOW, np.int16))
         found = self._look()
         self._keys.close()
         self._beeps.close()
-        return found + self._check(is_last=True)
+        return Listing.of([*found, *self._check(is_last=True)], _WHAT)
 
     def __repr__(self) -> str:
         return f"<ToneDetector: {self.seconds:.2f} s of sound>"
