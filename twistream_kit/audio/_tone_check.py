@@ -50,16 +50,17 @@ _SHARE = 0.78
 
 _SHARE_OF_A_SECTION = 0.6
 
-_DEVIATION = 0.024
+_DEVIATION = 0.022
 """How far a key may be off: ITU-T Q.24 demands 1.5 % (and 2 Hz), and that 3.5 % is refused."""
 
 _DEVIATIONS = np.linspace(-0.032, 0.032, 17)
 
-_TWIST_DB = 9.0
+_TWIST_DB = 8.0
 """The greatest difference of the levels of both frequencies: Q.24 demands 4 to 8 dB."""
 
-_HARMONIC = 0.06
-"""The most power at twice a frequency, relative to that frequency: -12 dB."""
+_HARMONIC = 0.05
+"""The most power at twice a frequency of a key, or at the harmonics beside them if they are two
+neighbouring ones of a voice; relative to the louder frequency: -13 dB."""
 
 _RELATED = (1 / 2, 1 / 3, 2 / 3, 3 / 2, 4 / 3)
 """If a tone is a harmonic of a voice, its neighbours are at these multiples."""
@@ -120,8 +121,9 @@ def check_key(samples: Samples, nominal: tuple[float, float]) -> Checked | None:
     low, high = checked.levels_db
     if abs(high - low) > _TWIST_DB:
         return None
-    doubles = [2 * hz for hz in found]
-    return None if _has_power_at(core, found, doubles, _HARMONIC) else checked
+    apart = found[1] - found[0]
+    others = [2 * found[0], 2 * found[1], apart, found[0] - apart, found[1] + apart]
+    return None if _has_power_at(core, found, others, _HARMONIC) else checked
 
 
 def check_beep(samples: Samples, near_hz: float) -> Checked | None:

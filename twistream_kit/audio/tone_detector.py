@@ -137,7 +137,7 @@ class ToneDetector:
     """Detects telephone keys and beeps, in frames as they come.
 
     A **key** is found from 40 ms on and up to 3 s, at levels of -45 to 0 dBFS, with a twist of up
-    to 9 dB, and at frequencies that are off by up to 1.5 %, as ITU-T Q.24 demands; a tone of less
+    to 8 dB, and at frequencies that are off by up to 1.5 %, as ITU-T Q.24 demands; a tone of less
     than 30 ms is none, nor is one that is off by 3.5 %.  Between two keys there are at least 30 ms;
     an interruption of 10 ms does not divide one.  A **beep** is one steady tone of 400 to 2000 Hz
     that lasts for 100 ms or more.  Both tones must hold most of the energy of the sound: noise may
