@@ -135,6 +135,17 @@ def test_an_offset_of_the_samples_changes_nothing():
     assert keys_of(dial(level=-25) + np.int16(1200)) == ALL_KEYS
 
 
+def test_neighbouring_harmonics_of_a_voice_are_no_key():
+    levels = {1: -28, 2: -22, 3: -10, 4: -17, 5: -30}
+    voice = joined(sum(sine(308 * n, 0.08, level) for n, level in levels.items()), silence(0.1))
+    alone = joined(sum(sine(308 * n, 0.08, levels[n]) for n in (3, 4)), silence(0.1))
+    assert (keys_of(voice), keys_of(alone)) == ("", "*")
+
+
+def test_a_key_that_was_made_too_loud_and_cut_is_one():
+    assert keys_of(dial(seconds=0.06, level=-2)) == ALL_KEYS
+
+
 @pytest.mark.parametrize(
     "frequencies",
     [(440,), (770,), (350, 440), (440, 480), (480, 620), (697, 770), (950, 1400), (730, 1336)],
