@@ -180,7 +180,7 @@ def test_a_beep_of_a_minute_is_one():
     assert (beep.begin, beep.end) == pytest.approx((0.5, 60.5), abs=0.005)
 
 
-def test_beeps_that_follow_each_other_are_told_apart():
+def test_beeps_that_follow_each_other_are_distinguished():
     sound = joined(sine(950, 0.33, -15), sine(1400, 0.33, -15), sine(1800, 0.33, -15), silence(0.1))
     assert [round(beep.hz[0], -1) for beep in beeps_of(sound)] == [950, 1400, 1800]
 

@@ -158,7 +158,7 @@ def _check(
     if len(core) < _SHORTEST_CORE:
         return None
     core = core[_INSIDE:-_INSIDE]
-    # Two sections at least, by which one that fades is told from one that lasts.
+    # Two sections at least, which differ where a tone fades.
     sections = np.array_split(core, max(2, round(len(core) / _SECTION)))
     fits = [fit_sines(section, frequencies) for section in sections]
     if sum(fit.explained for fit in fits) <= _SHARE * sum(fit.energy for fit in fits):
@@ -168,14 +168,16 @@ def _check(
     amplitudes = np.array([fit.amplitudes for fit in fits])
     if np.any(amplitudes.max(axis=0) > unsteady * amplitudes.min(axis=0)):
         return None
-    usual = fit_sines(core, frequencies).amplitudes if len(fits) == 2 else _average(amplitudes)
+    usual = (
+        fit_sines(core, frequencies).amplitudes if len(fits) == 2 else _compute_average(amplitudes)
+    )
     levels = tuple(float(20 * np.log10(max(each, 1e-3) / FULL_SCALE)) for each in usual)
     if max(levels) < _LEAST_LEVEL_DB:
         return None
     return Checked(frequencies, shape.begin, shape.end, levels)
 
 
-def _average(amplitudes: NDArray[np.float64]) -> NDArray[np.float64]:
+def _compute_average(amplitudes: NDArray[np.float64]) -> NDArray[np.float64]:
     average: NDArray[np.float64] = np.sqrt(np.square(amplitudes).mean(axis=0))
     return average
 

@@ -163,7 +163,7 @@ class ToneDetector:
     """
 
     def __init__(self) -> None:
-        self._sound = _Sound()
+        self._sound = _RecentSound()
         self._fed = self._looked_at = 0
         self._keys: _Runs[int] = _Runs(_KEY_WINDOW, _FEWEST_KEY_WINDOWS, operator.eq)
         self._beeps: _Runs[_Beep] = _Runs(_BEEP_WINDOW, _FEWEST_BEEP_WINDOWS, _is_same_beep)
@@ -372,7 +372,7 @@ class _Runs(Generic[K]):
         return self._closed if self.current is None else [*self._closed, self.current]
 
 
-class _Sound:
+class _RecentSound:
     """The last part of a sound, by the number of its samples."""
 
     def __init__(self) -> None:
