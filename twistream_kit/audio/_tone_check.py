@@ -45,11 +45,6 @@ _SECTION = 480
 """The sections in which a tone is fitted are about that long; in longer ones a small error of the
 frequency would count."""
 
-_SHARE = 0.78
-"""The least share of the energy that the sines explain: 0.91 in noise 10 dB below the tone."""
-
-_SHARE_OF_A_SECTION = 0.6
-
 _DEVIATION = 0.022
 """How far a key may be off: ITU-T Q.24 demands 1.5 % (and 2 Hz), and that 3.5 % is refused."""
 
@@ -70,8 +65,26 @@ _RELATED_POWER = 0.02
 _LOWEST_HZ, _HIGHEST_HZ = 100.0, 3900.0
 """What else is heard of a tone is looked for between these."""
 
-_KEY_UNSTEADY, _BEEP_UNSTEADY = 1.6, 1.35
-"""The greatest ratio of the amplitudes in the sections of a tone, 4 and 2.6 dB."""
+
+class _Limits(NamedTuple):
+    """What a tone must keep.
+
+    Attributes:
+        share: The least share of the energy that the sines explain, in all sections together.
+        share_of_a_section: The same in each.
+        unsteady: The greatest ratio of the amplitudes of a sine in the sections.
+    """
+
+    share: float
+    share_of_a_section: float
+    unsteady: float
+
+
+_KEY = _Limits(0.72, 0.55, 1.6)
+"""The sines explain 0.91 in noise 10 dB below the tone, and 0.76 in noise 5 dB below it."""
+
+_BEEP = _Limits(0.82, 0.6, 1.35)
+"""Stricter, because a single note is more like a beep than a chord is like a key."""
 
 _LEAST_KEY, _MOST_KEY = 256, int(3.05 * SAMPLE_RATE)
 """A key of 40 ms whose begin and end are soft for 4 ms each measures 36 ms at half amplitude, less
@@ -115,7 +128,7 @@ def check_key(samples: Samples, nominal: tuple[float, float]) -> Checked | None:
     found = [find_peak(_take_middle(core), hz * (1 + _DEVIATIONS)) for hz in nominal]
     if any(abs(hz / at - 1) > _DEVIATION for hz, at in zip(found, nominal, strict=True)):
         return None
-    checked = _check(core, shape, tuple(found), _KEY_UNSTEADY)
+    checked = _check(core, shape, tuple(found), _KEY)
     if checked is None:
         return None
     low, high = checked.levels_db
@@ -139,7 +152,7 @@ def check_beep(samples: Samples, near_hz: float) -> Checked | None:
     core = samples[shape.core]
     steps = np.arange(-_BEEP_RANGE_HZ, _BEEP_RANGE_HZ + 1, _BEEP_STEP_HZ)
     hz = find_peak(_take_middle(core), near_hz + steps)
-    checked = _check(core, shape, (hz,), _BEEP_UNSTEADY)
+    checked = _check(core, shape, (hz,), _BEEP)
     others = [hz * ratio for ratio in _RELATED]
     if checked is None or _has_power_at(core, [hz], others, _RELATED_POWER):
         return None
@@ -153,7 +166,7 @@ def _take_middle(samples: Samples) -> Samples:
 
 
 def _check(
-    core: Samples, shape: _Shape, frequencies: tuple[float, ...], unsteady: float
+    core: Samples, shape: _Shape, frequencies: tuple[float, ...], limits: _Limits
 ) -> Checked | None:
     if len(core) < _SHORTEST_CORE:
         return None
@@ -161,12 +174,12 @@ def _check(
     # Two sections at least, which differ where a tone fades.
     sections = np.array_split(core, max(2, round(len(core) / _SECTION)))
     fits = [fit_sines(section, frequencies) for section in sections]
-    if sum(fit.explained for fit in fits) <= _SHARE * sum(fit.energy for fit in fits):
+    if sum(fit.explained for fit in fits) <= limits.share * sum(fit.energy for fit in fits):
         return None
-    if any(fit.explained < _SHARE_OF_A_SECTION * fit.energy for fit in fits):
+    if any(fit.explained < limits.share_of_a_section * fit.energy for fit in fits):
         return None
     amplitudes = np.array([fit.amplitudes for fit in fits])
-    if np.any(amplitudes.max(axis=0) > unsteady * amplitudes.min(axis=0)):
+    if np.any(amplitudes.max(axis=0) > limits.unsteady * amplitudes.min(axis=0)):
         return None
     usual = (
         fit_sines(core, frequencies).amplitudes if len(fits) == 2 else _compute_average(amplitudes)

@@ -143,7 +143,7 @@ class ToneDetector:
     that lasts for 100 ms or more.  Both tones must hold most of the energy of the sound: noise may
     be 10 dB below them, while keys pressed during loud speech are not found.
 
-    A tone is reported once, when it has ended and it is certain that it was one: that is 40 to
+    A tone is reported once, when it has ended and it is certain that it was one: that is 50 to
     80 ms after its end.  One that still sounds is reported by `finish`.
 
     Attributes:
