@@ -11,7 +11,8 @@ itself is fast.
 
 Sound files and clips.
     inspect_wav, WavReport, load_clip, Clip, convert_file, convert_files, ConvertedFile,
-    examine, Examination, encode_ulaw, decode_ulaw, Resampler, VoiceTrigger
+    examine, Examination, encode_ulaw, decode_ulaw, Resampler, VoiceTrigger, find_tones, Tone,
+    ToneDetector
 
 Run things beside the cells, and wait for results.
     start, stop, running, url_of, Pending, allow_nested_asyncio, verbose_errors
@@ -59,6 +60,9 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.audio.g711 import encode_ulaw as encode_ulaw
     from twistream_kit.audio.load import load_clip as load_clip
     from twistream_kit.audio.resample import Resampler as Resampler
+    from twistream_kit.audio.tone_detector import Tone as Tone
+    from twistream_kit.audio.tone_detector import ToneDetector as ToneDetector
+    from twistream_kit.audio.tones import find_tones as find_tones
     from twistream_kit.audio.voice_trigger import VoiceTrigger as VoiceTrigger
     from twistream_kit.audio.wav_report import WavReport as WavReport
     from twistream_kit.audio.wav_report import inspect_wav as inspect_wav
@@ -164,6 +168,8 @@ _HOMES = {
     "twistream_kit.audio.g711": "encode_ulaw decode_ulaw",
     "twistream_kit.audio.resample": "Resampler",
     "twistream_kit.audio.voice_trigger": "VoiceTrigger",
+    "twistream_kit.audio.tones": "find_tones",
+    "twistream_kit.audio.tone_detector": "Tone ToneDetector",
     # Run things beside the cells, and wait for results.
     "twistream_kit.notebook.runtime.background": "start stop running url_of",
     "twistream_kit.pending": "Pending",
@@ -247,6 +253,7 @@ _SHOWN = {
     "twistream_kit.audio.convert": "ConvertedFile",
     "twistream_kit.audio.examination": "Examination Figures Finding",
     "twistream_kit.audio.resample": "Resampler",
+    "twistream_kit.audio.tone_detector": "Tone ToneDetector",
     "twistream_kit.audio.voice_trigger": "VoiceTrigger",
     "twistream_kit.notebook.runtime.background": "RunningThings",
     "twistream_kit.pending": "Pending",
