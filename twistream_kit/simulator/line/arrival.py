@@ -56,8 +56,7 @@ class Lateness:
             self._drawn = np.concatenate([self._drawn[self._at :], self._draw()])
             self._at = 0
         self._at += frames
-        drawn: NDArray[np.float64] = self._drawn[self._at - frames : self._at]
-        return drawn
+        return self._drawn[self._at - frames : self._at]
 
     def _draw(self) -> NDArray[np.float64]:
         held = np.zeros(_BLOCK) if self._bunches is None else _hold(self._bunches.draw())
@@ -82,7 +81,8 @@ def _hold(lengths: NDArray[np.int64]) -> NDArray[np.float64]:
 def _keep_order(late: NDArray[np.float64], last: float) -> NDArray[np.float64]:
     """Let no frame come before the one sent before it, the last of which was `last` ms late."""
     beats = np.arange(1, len(late) + 1) * float(PTIME_MS)
-    return np.maximum.accumulate(np.concatenate([[last], beats + late]))[1:] - beats
+    come: NDArray[np.float64] = np.maximum.accumulate(np.concatenate([[last], beats + late]))[1:]
+    return come - beats
 
 
 def _come_together(late: NDArray[np.float64], held: NDArray[np.float64]) -> None:

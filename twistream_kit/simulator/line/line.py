@@ -163,6 +163,26 @@ of 4; street noise 30 dB below speech
         return not describe(self)
 
     @property
+    def changes_arrival(self) -> bool:
+        """Whether frames come at other times than every 20 ms."""
+        return bool(self.jitter_ms or self.bunching)
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether it adds noise."""
+        return math.isfinite(self.snr_db)
+
+    @property
+    def has_echo(self) -> bool:
+        """Whether the caller's telephone lets what is heard back into the microphone."""
+        return math.isfinite(self.echo_db)
+
+    @property
+    def delay_samples(self) -> int:
+        """The delay in samples, eight for a millisecond."""
+        return round(self.delay_ms * SAMPLE_RATE / 1000)
+
+    @property
     def way_back(self) -> Line:
         """The same line in the other direction, without what the microphone does to sound.
 
@@ -197,7 +217,7 @@ of 4; street noise 30 dB below speech
             _check_clip(heard)
         stream = self.open(speech_db=measure_speech_db(clip))
         silence = bytes([SILENCE])
-        size = len(clip.payload) + round(self.delay_ms * SAMPLE_RATE / 1000)
+        size = len(clip.payload) + self.delay_samples
         said = Clip(clip.payload.ljust(size, silence)).frames()
         leaking = Clip(b"" if heard is None else heard.payload.ljust(size, silence)).frames()
         if leaking:
