@@ -76,7 +76,7 @@ def test_jitter_beside_bunches_is_that_of_the_other_frames():
 
 def test_arrivals_give_each_frame_at_its_time_by_the_clock_that_they_are_given():
     line = Line("bad_mobile", seed=4)
-    arrivals, times = Arrivals(line.open_lateness()), {}
+    arrivals, times = Arrivals(line.open_jitter()), {}
     for ms in range(20 * 400):
         now = 1000 + ms / 1000
         if ms % 20 == 0:
@@ -91,7 +91,7 @@ def test_arrivals_give_each_frame_at_its_time_by_the_clock_that_they_are_given()
 
 
 def test_arrivals_say_when_the_next_comes_and_give_the_rest_at_the_end():
-    arrivals = Arrivals(Line(jitter_ms=50, seed=1).open_lateness())
+    arrivals = Arrivals(Line(jitter_ms=50, seed=1).open_jitter())
     assert arrivals.next_at is None
     for n in range(5):
         arrivals.put(n, n * 0.02)

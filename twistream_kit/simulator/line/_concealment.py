@@ -52,7 +52,7 @@ class Concealer:
             is_next_lost: Whether the frame after it will be.
         """
         if is_lost:
-            frame = self._conceal()
+            frame = self._make_frame()
         elif self._concealed or is_next_lost:
             samples = decode_ulaw(frame).astype(np.float32)
             if self._concealed:
@@ -63,7 +63,7 @@ class Concealer:
         self._recent = self._recent[FRAME_BYTES:] + frame
         return frame
 
-    def _conceal(self) -> bytes:
+    def _make_frame(self) -> bytes:
         since, self._concealed = self._concealed, self._concealed + FRAME_BYTES
         if since >= (KEPT_MS + FADE_MS) * _MS:
             return _SILENT

@@ -24,7 +24,7 @@ NOISE_KINDS: tuple[str, ...] = get_args(NoiseKind)
 _FRAMES = 800
 """How many frames are made, 16 s."""
 
-_TALKERS = 12
+_TALKERS = 8
 
 _SYLLABLES_HZ = (2.0, 7.0)
 """How fast the voice of a talker rises and falls."""
@@ -49,7 +49,7 @@ def build_noise(kind: str) -> NDArray[np.float32]:
             noise = _make_noise(random, weight) * (1 + 0.5 * _make_slow(random, hz, 0, _PASSING_HZ))
         case "babble":
             noise = np.zeros(size)
-            weight = _weigh_like_speech(hz)
+            weight = _make_speech_weight(hz)
             for _ in range(_TALKERS):
                 voice = _make_noise(random, weight)
                 noise += voice * np.maximum(0, 0.6 + _make_slow(random, hz, *_SYLLABLES_HZ))
@@ -75,7 +75,7 @@ def _make_slow(
     return _make_noise(random, ((hz > least) & (hz <= most)).astype(np.float64))
 
 
-def _weigh_like_speech(hz: NDArray[np.float64]) -> NDArray[np.float64]:
+def _make_speech_weight(hz: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return a spectrum like that of speech: even to 500 Hz, then 9 dB less an octave."""
     even = np.where(hz < 100, 0.0, 1.0)
     return even * np.minimum(1.0, (500 / np.maximum(hz, 1)) ** 1.5)

@@ -26,7 +26,7 @@ _REFERENCE_FRAMES = 1 << 16
 T = TypeVar("T")
 
 
-class Lateness:
+class Jitter:
     """Draws how much later than the beat each frame comes, in milliseconds.
 
     Args:
@@ -37,7 +37,7 @@ class Lateness:
 
     def __init__(self, random: np.random.Generator, jitter_ms: float, bunches: Runs | None) -> None:
         self._random = random
-        self._scale = _find_scale(jitter_ms)
+        self._scale = find_scale(jitter_ms)
         self._bunches = bunches
         self._last = 0.0  # when the frame before came, after its own beat
         self._drawn: NDArray[np.float64] = np.zeros(0)
@@ -59,17 +59,17 @@ class Lateness:
         return self._drawn[self._at - frames : self._at]
 
     def _draw(self) -> NDArray[np.float64]:
-        held = np.zeros(_BLOCK) if self._bunches is None else _hold(self._bunches.draw())
+        held = np.zeros(_BLOCK) if self._bunches is None else _count_held(self._bunches.draw())
         own = -np.log1p(-self._random.random(len(held))) * self._scale
         own[held > 0] = 0  # of a bunch, the last frame decides
         late = _keep_order(held * PTIME_MS + own, self._last)
         if self._bunches is not None:
-            _come_together(late, held)
+            _join_bunches(late, held)
         self._last = float(late[-1])
         return late
 
 
-def _hold(lengths: NDArray[np.int64]) -> NDArray[np.float64]:
+def _count_held(lengths: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return for how many frames more each frame is held, from runs as `Runs.draw` gives them."""
     ends = np.cumsum(lengths.ravel())
     held = np.zeros(ends[-1])
@@ -85,7 +85,7 @@ def _keep_order(late: NDArray[np.float64], last: float) -> NDArray[np.float64]:
     return come - beats
 
 
-def _come_together(late: NDArray[np.float64], held: NDArray[np.float64]) -> None:
+def _join_bunches(late: NDArray[np.float64], held: NDArray[np.float64]) -> None:
     """Let every frame of a bunch come when its last one does."""
     numbers = np.arange(len(held))
     lasts = numbers + held.astype(np.int64)
@@ -93,7 +93,7 @@ def _come_together(late: NDArray[np.float64], held: NDArray[np.float64]) -> None
 
 
 @lru_cache(maxsize=64)
-def _find_scale(jitter_ms: float) -> float:
+def find_scale(jitter_ms: float) -> float:
     """Return the mean of what is drawn so that frames which keep their order are late by this."""
     if not jitter_ms:
         return 0.0
@@ -108,21 +108,21 @@ def _find_scale(jitter_ms: float) -> float:
     return high
 
 
-def make_lateness(seed: int, jitter_ms: float, bunching: float, bunch: float) -> Lateness:
+def make_jitter(seed: int, jitter_ms: float, bunching: float, bunch: float) -> Jitter:
     """Return what draws the lateness of frames for the parameters of a line."""
     bunches = Runs(make_random(seed, 2), bunching, bunch, least=2) if bunching else None
-    return Lateness(make_random(seed, 3), jitter_ms, bunches)
+    return Jitter(make_random(seed, 3), jitter_ms, bunches)
 
 
 class Arrivals(Generic[T]):
     """What is on its way, in order; it never looks at a clock.
 
     Args:
-        lateness: Draws how late each thing is.
+        jitter: Draws how late each thing is.
     """
 
-    def __init__(self, lateness: Lateness) -> None:
-        self._lateness = lateness
+    def __init__(self, jitter: Jitter) -> None:
+        self._jitter = jitter
         self._waiting: deque[tuple[float, T]] = deque()
 
     def __len__(self) -> int:
@@ -135,7 +135,7 @@ class Arrivals(Generic[T]):
 
     def put(self, thing: T, now: float) -> None:
         """Send one off at a time in seconds."""
-        at = now + self._lateness.take() / 1000
+        at = now + self._jitter.take() / 1000
         if self._waiting:  # the caller's beat may be late, and then early
             at = max(at, self._waiting[-1][0])
         self._waiting.append((at, thing))

@@ -229,7 +229,10 @@ class Behaviour:
                 choices = ", ".join(map(repr, get_args(legal)))
                 raise WrongValue(f"{name} is {value!r}; it must be one of {choices}")
         for name in ("line", "line_back"):
-            object.__setattr__(self, name, check_line(getattr(self, name), name))
+            line = check_line(getattr(self, name), name)
+            object.__setattr__(self, name, line)
+            if line is not None:
+                line.prepare()  # not on the loop of the calls
 
     def __repr__(self) -> str:
         return describe_changes(self)

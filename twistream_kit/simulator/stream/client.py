@@ -139,7 +139,7 @@ class StreamClient:
         self._arrivals: Arrivals[bytes] | None = None
         self._next_arrival: asyncio.TimerHandle | None = None
         if line is not None and line.changes_arrival and "inbound" in leg.tracks:
-            self._arrivals = Arrivals(line.open_lateness())
+            self._arrivals = Arrivals(line.open_jitter())
 
     @property
     def is_closed(self) -> bool:
@@ -219,7 +219,7 @@ class StreamClient:
         if self._arrivals is None:
             return
         for frame in self._arrivals.take(now):
-            self._send_in_time(self.leg.arrive(frame), now)
+            self._send_in_time(self.leg.take_late(frame), now)
         if (at := self._arrivals.next_at) is not None and self._next_arrival is None:
             loop = asyncio.get_running_loop()
             self._next_arrival = loop.call_later(at - now, self._note_arrival)
@@ -235,7 +235,7 @@ class StreamClient:
             self._press_next()
         if self._arrivals is not None:
             for frame in self._arrivals.take_all():
-                self._send_in_time(self.leg.arrive(frame), now)
+                self._send_in_time(self.leg.take_late(frame), now)
         if self._next_arrival is not None:
             self._next_arrival.cancel()
 

@@ -140,7 +140,7 @@ class StreamLeg:
         """Advance by 20 ms.
 
         Args:
-            inbound: The caller's audio, 160 bytes PCMU; None if it comes by `arrive`.
+            inbound: The caller's audio, 160 bytes PCMU; None if it comes by `take_late`.
             now: Monotonic seconds.
             outbound: What sources other than this stream play to the caller, 160 bytes; for a
                 stream with the outbound track.
@@ -159,7 +159,7 @@ class StreamLeg:
         messages.extend(self._mark(name) for name in names)
         return heard, messages
 
-    def arrive(self, inbound: bytes) -> list[from_twilio.Message]:
+    def take_late(self, inbound: bytes) -> list[from_twilio.Message]:
         """Return the media of a frame of the caller that has come late, 160 bytes PCMU."""
         messages: list[from_twilio.Message] = []
         if not self._stopped:
