@@ -46,9 +46,9 @@ def make_script() -> list[caller.Step]:
 
 
 def measure(*, tiny: bool = False) -> list[Figure]:
-    """Hold the conversation twenty times on each profile."""
+    """Hold the conversation ten times on each profile."""
     presets = ["clean", "speakerphone"] if tiny else list(PRESETS)
-    rounds = 1 if tiny else 20
+    rounds = 1 if tiny else 10
     script = make_script()[:2] if tiny else make_script()
     reports: dict[str, list[kit.CallReport]] = {preset: [] for preset in presets}
     server = kit.start(kit.StreamServer(answer))
