@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from itertools import pairwise
 
 import pytest
@@ -20,6 +21,7 @@ from twistream_kit.simulator.line.line import Line
 from twistream_kit.simulator.model.assumptions import SILENT_FRAME, Behaviour
 from twistream_kit.simulator.simulate_call import simulate_call
 from twistream_kit.simulator.stream.leg import StreamLeg
+from twistream_kit.simulator.twilio import SimulatedTwilio
 
 QUESTION = Clip.tone(300, 0.4)
 ANSWER = Clip.tone(440, 0.6)
@@ -93,6 +95,23 @@ def test_behaviour_takes_a_line_or_its_name():
         Behaviour(line="stret")
     with pytest.raises(WrongType, match="line_back is of type dict"):
         Behaviour(line_back={"loss": 0.1})
+
+
+async def test_every_call_of_a_simulated_twilio_has_the_line_of_its_behaviour(media, eventually):
+    line = Line(gain_db=-20)
+    async with SimulatedTwilio(ring_seconds=0.02, behaviour=Behaviour(line=line)) as twilio:
+        phone = twilio.phone("+15550100001")
+        twiml = f"<Response>{media.connect()}</Response>"
+        create = twilio.client.calls.create
+        await asyncio.to_thread(create, to=phone.number, from_=twilio.numbers[0], twiml=twiml)
+        await eventually(lambda: media.of("media"))
+        await phone.say(QUESTION)
+        softer = line.apply(QUESTION).payload
+        await eventually(lambda: softer in join_media(media.of("media")))
+
+
+def join_media(messages):
+    return b"".join(b64decode(message["media"]["payload"]) for message in messages)
 
 
 # The stream

@@ -86,7 +86,7 @@ class Line(Parameters):
 of 4; street noise 30 dB below speech
         >>> clip = kit.load_clip("sample_audio/question.wav")
         >>> line.apply(clip)
-        Clip('question, mobile', 4.31 s)
+        Clip('question, mobile, loss 0.05', 4.31 s)
         >>> line.apply(clip) == line.apply(clip)
         True
     """
