@@ -7,6 +7,7 @@ own.  The figures hold for this bot: another one hears other things in noise and
 
 from __future__ import annotations
 
+import math
 import statistics
 from functools import partial
 from pathlib import Path
@@ -83,6 +84,7 @@ def _describe(preset: str, reports: list[kit.CallReport]) -> Figure:
 
 def _spread(values: list[float]) -> str:
     """Return the median and the greatest of some times, in words."""
-    if not values:
-        return "none"
-    return f"{statistics.median(values):.0f}, {max(values):.0f} ms"
+    known = [value for value in values if math.isfinite(value)]
+    never = f"{len(values) - len(known)} of {len(values)} never" if len(known) < len(values) else ""
+    times = f"{statistics.median(known):.0f}, {max(known):.0f} ms" if known else ""
+    return ", ".join(filter(None, (times, never))) or "none"

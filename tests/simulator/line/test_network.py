@@ -6,7 +6,7 @@ import pytest
 from twistream_kit.audio.clip import Clip
 from twistream_kit.simulator.line._concealment import Concealer, find_lag
 from twistream_kit.simulator.line._runs import Losses, Runs, make_random
-from twistream_kit.simulator.line.arrival import Arrivals
+from twistream_kit.simulator.line.arrival import Arrivals, make_jitter
 from twistream_kit.simulator.line.line import Line
 
 FRAMES = 100_000
@@ -76,7 +76,7 @@ def test_jitter_beside_bunches_is_that_of_the_other_frames():
 
 def test_arrivals_give_each_frame_at_its_time_by_the_clock_that_they_are_given():
     line = Line("bad_mobile", seed=4)
-    arrivals, times = Arrivals(line.open_jitter()), {}
+    arrivals, times = Arrivals(make_jitter(line, line.seed)), {}
     for ms in range(20 * 400):
         now = 1000 + ms / 1000
         if ms % 20 == 0:
@@ -91,7 +91,7 @@ def test_arrivals_give_each_frame_at_its_time_by_the_clock_that_they_are_given()
 
 
 def test_arrivals_say_when_the_next_comes_and_give_the_rest_at_the_end():
-    arrivals = Arrivals(Line(jitter_ms=50, seed=1).open_jitter())
+    arrivals = Arrivals(make_jitter(Line(jitter_ms=50), seed=1))
     assert arrivals.next_at is None
     for n in range(5):
         arrivals.put(n, n * 0.02)

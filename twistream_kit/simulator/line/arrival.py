@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.protocol.from_twilio import PTIME_MS
+from twistream_kit.simulator.line._parameters import Parameters
 from twistream_kit.simulator.line._runs import Runs, make_random
 
 _BLOCK = 2048
@@ -108,10 +109,12 @@ def find_scale(jitter_ms: float) -> float:
     return high
 
 
-def make_jitter(seed: int, jitter_ms: float, bunching: float, bunch: float) -> Jitter:
+def make_jitter(line: Parameters, seed: int) -> Jitter:
     """Return what draws the lateness of frames for the parameters of a line."""
-    bunches = Runs(make_random(seed, 2), bunching, bunch, least=2) if bunching else None
-    return Jitter(make_random(seed, 3), jitter_ms, bunches)
+    bunches = None
+    if line.bunching:
+        bunches = Runs(make_random(seed, 2), line.bunching, line.bunch, least=2)
+    return Jitter(make_random(seed, 3), line.jitter_ms, bunches)
 
 
 class Arrivals(Generic[T]):

@@ -21,7 +21,7 @@ from twistream_kit.simulator.line._parameters import (
     describe,
     describe_unknown,
 )
-from twistream_kit.simulator.line.arrival import Jitter, find_scale, make_jitter
+from twistream_kit.simulator.line.arrival import find_scale, make_jitter
 from twistream_kit.simulator.line.stream import LineStream, measure_speech_db
 
 if TYPE_CHECKING:
@@ -262,17 +262,13 @@ of 4; street noise 30 dB below speech
         require_type("a whole number", frames=frames)
         if not 0 <= frames <= 100_000_000:
             raise WrongValue(f"frames is {quote(frames)}; it must lie between 0 and 100,000,000")
-        return self.open_jitter().take_many(frames) + self.delay_ms
+        return make_jitter(self, self.seed).take_many(frames) + self.delay_ms
 
     def prepare(self) -> None:
         """Make what takes up to a fifth of a second once in a process, so that no call waits."""
         find_scale(self.jitter_ms)
         if self.has_noise:
             build_noise(self.noise)
-
-    def open_jitter(self) -> Jitter:
-        """Return what draws how late each frame of one call comes, beside the delay."""
-        return make_jitter(self.seed, self.jitter_ms, self.bunching, self.bunch)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all parameters as plain values for JSON; what is infinite, and so off, is None."""

@@ -44,12 +44,16 @@ class LineStream:
         if speech_db is None:
             speech_db = SPEECH_DB
         require_finite(speech_db=speech_db)
+        self._line = line
         way = int(is_back)
         runs = Runs(make_random(seed, 0, way), line.loss, line.burst) if line.loss else None
         self._losses = Losses(runs)
         self._concealer = Concealer() if line.loss else None
         self._microphone = _make_microphone(line, make_random(seed, 1, way), speech_db)
         self._delay = ByteDelay(round(line.delay_ms * SAMPLE_RATE / 1000))
+
+    def __repr__(self) -> str:
+        return f"<LineStream of {self._line!r}>"
 
     def take(self, frame: bytes, heard: bytes = _SILENT) -> bytes:
         """Return what comes out of the line while a frame goes in.

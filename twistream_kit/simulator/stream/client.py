@@ -37,7 +37,7 @@ from twistream_kit.protocol.signature import compute_signed_url, sign
 from twistream_kit.protocol.to_twilio import PROTOCOL_ERROR
 from twistream_kit.protocol.twiml import describe_url_error, is_loopback_host
 from twistream_kit.protocol.url_repair import repair_url
-from twistream_kit.simulator.line.arrival import Arrivals
+from twistream_kit.simulator.line.arrival import Arrivals, make_jitter
 from twistream_kit.simulator.model.assumptions import (
     APPENDS_SLASH_TO_BARE_HOST,
     CLOSE_WAIT_SECONDS,
@@ -139,7 +139,7 @@ class StreamClient:
         self._arrivals: Arrivals[bytes] | None = None
         self._next_arrival: asyncio.TimerHandle | None = None
         if line is not None and line.changes_arrival and "inbound" in leg.tracks:
-            self._arrivals = Arrivals(line.open_jitter())
+            self._arrivals = Arrivals(make_jitter(line, line.seed))
 
     @property
     def is_closed(self) -> bool:
