@@ -43,6 +43,8 @@ PARTS = {
     "speech": "speech in silence, -20 dB: ours",
     "tones": "keys of 20 ms: found, wrong",
     "conversations": "speech at -12 dB, in silence",
+    "lines": "clean: cost of a frame",
+    "line_turns": "turns on clean",
     "turns": "speech at -12 dB, in silence: invalid calls of 2",
     "faults": "reported faults drawn anew",
     "capture": "loaded, summarised and drawn",

@@ -517,9 +517,13 @@ def test_call_lets_the_caller_act_by_a_script(run, tmp_path):
     steps = ['do = "wait"\nseconds = [0.1, 9]', 'do = "say"\nfile = "yes.wav"', 'do = "hang_up"']
     talk.write_text("".join(f"[[step]]\n{step}\n" for step in steps))
     with server() as url:
-        code, out, err = run("call", url, "--script", talk, "--seed", "31", "--json")
+        line = ("--line", "bad_mobile", "--line-seed", "4", "--line-back", "clean")
+        code, out, err = run("call", url, "--script", talk, "--seed", "31", "--json", *line)
     assert (code, err) == (0, "")
-    waited, said, hung_up = json.loads(out)["acts"]
+    values = json.loads(out)
+    assert (values["line"]["preset"], values["line"]["seed"]) == ("bad_mobile", 4)
+    assert values["line_back"] is None
+    waited, said, hung_up = values["acts"]
     assert waited["ends"] == said["begins"] == 0.2, "drawn by the seed"
     assert (said["clip"], said["outcome"], said["ok"]) == ("yes", "said 0.10 s", True)
     assert hung_up["outcome"] == "hung up"
@@ -615,6 +619,8 @@ def test_call_without_a_server_tells_ci_of_an_error(run, tmp_path):
         (["--script", "missing.toml"], "missing.toml: cannot be read: No such file"),
         (["--script", __file__, "--press", "1"], "--say or --press is given too"),
         (["--seed", "1"], "there is no --script"),
+        (["--line", "moble"], "the nearest is 'mobile'"),
+        (["--line-seed", "1"], "there is no --line"),
         (["--max-response", "0.8"], "'0.8' is no limit: give milliseconds, such as 800"),
         (["--max-response", "nan"], "'nan' is no limit"),
         (["--max-response", "1e400"], "'1e400' is no limit"),

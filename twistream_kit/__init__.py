@@ -18,7 +18,7 @@ Run things beside the cells, and wait for results.
     start, stop, running, url_of, Pending, allow_nested_asyncio, verbose_errors
 
 Simulated Twilio.
-    SimulatedTwilio, SimulatedAccount, Phone, simulate_call, CallReport, Behaviour
+    SimulatedTwilio, SimulatedAccount, Phone, simulate_call, CallReport, Behaviour, Line
 
 The server, its streams and its public address.
     StreamServer, StreamApp, MediaStream, Speech, Playing, StreamEnd, PlayOutcome, MarkOutcome,
@@ -146,6 +146,7 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.protocol.marks import PlayOutcome as PlayOutcome
     from twistream_kit.protocol.twiml import connect_stream as connect_stream
     from twistream_kit.simulator import caller as caller
+    from twistream_kit.simulator.line.line import Line as Line
     from twistream_kit.simulator.model.assumptions import Behaviour as Behaviour
     from twistream_kit.simulator.phone import Phone as Phone
     from twistream_kit.simulator.report import CallReport as CallReport
@@ -182,6 +183,7 @@ _HOMES = {
     "twistream_kit.simulator.simulate_call": "simulate_call",
     "twistream_kit.simulator.report": "CallReport",
     "twistream_kit.simulator.model.assumptions": "Behaviour",
+    "twistream_kit.simulator.line.line": "Line",
     # The server, its streams and its public address.
     "twistream_kit.live.server.server": "StreamServer",
     "twistream_kit.live.server.stream_app": "StreamApp",
@@ -263,6 +265,7 @@ _SHOWN = {
     "twistream_kit.simulator.report": "CallReport",
     "twistream_kit.simulator.caller": "CallerAct Script Step",
     "twistream_kit.simulator.model.assumptions": "Behaviour",
+    "twistream_kit.simulator.line.line": "Line",
     "twistream_kit.live.server.server": "StreamServer",
     "twistream_kit.live.server.stream_app": "StreamApp",
     "twistream_kit.live.stream.stream": "MediaStream Speech",

@@ -305,6 +305,21 @@ def _add_call_options(call: argparse.ArgumentParser) -> None:
         action="store_true",
         help="accept that nothing is heard: the server only listens",
     )
+    profiles = "clean, mobile, bad_mobile, speakerphone, street or call_centre"
+    call.add_argument(
+        "--line",
+        metavar="NAME",
+        help=f"let the caller have a line of this profile: {profiles}",
+    )
+    call.add_argument(
+        "--line-back",
+        metavar="NAME",
+        help="another profile for what the caller hears; if left out, the losses and the delay of "
+        "--line, without noise",
+    )
+    call.add_argument(
+        "--line-seed", type=int, metavar="N", help="decide with this what the line does by chance"
+    )
     call.add_argument("--json", action="store_true", help="print the report as JSON")
     call.add_argument(
         "--save",
@@ -512,6 +527,7 @@ def _call(arguments: argparse.Namespace) -> int:
         _print(f"{arguments.say} is cut off: {say.missing_seconds:.2f} s missing", file=sys.stderr)
     options |= {"say": say, "press": arguments.press, "script": arguments.script}
     options |= {"seed": arguments.seed, "seconds": arguments.seconds}
+    options |= _read_lines(arguments)
     try:
         pending = _begin_call(arguments.url, options, expect_silence=arguments.expect_silence)
         report = _wait(pending)
@@ -520,6 +536,21 @@ def _call(arguments: argparse.Namespace) -> int:
             _save_junit_error(error, arguments.junit, overwrite=arguments.force)
         raise
     return _finish_call(report, arguments, limits)
+
+
+def _read_lines(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the lines of a call, by the names of their arguments."""
+    from twistream_kit.simulator.line.line import Line
+
+    names = {"line": arguments.line, "line_back": arguments.line_back}
+    names = {name: preset for name, preset in names.items() if preset is not None}
+    if arguments.line_seed is not None and not names:
+        problem = "--line-seed decides what a line does by chance, and there is no --line"
+        raise SettingsError(problem, fix="Add one, or leave --line-seed out")
+    try:
+        return {name: Line(preset, seed=arguments.line_seed or 0) for name, preset in names.items()}
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _begin_call(url: str, options: dict[str, Any], *, expect_silence: bool) -> Pending[CallReport]:

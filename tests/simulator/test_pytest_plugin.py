@@ -273,7 +273,8 @@ def test_a_marker_says_what_the_simulator_is_like(run):
 
         def test_unless_they_say_otherwise(twistream_call, good):
             calm = kit.Behaviour()
-            assert twistream_call(good + "?a=1", seconds=0.2, behaviour=calm).seconds > 0
+            report = twistream_call(good + "?a=1", seconds=0.2, behaviour=calm, line="mobile")
+            assert report.line == kit.Line("mobile")
 
         @pytest.mark.twilio(0.5)
         def test_options_have_names(twistream_twilio):

@@ -239,8 +239,9 @@ class ScriptRun:
         """Whether a step has a function of the user."""
         return any(step.expect is not None for step in self._steps)
 
-    def _hear(self, frame: bytes, _now: float) -> None:
-        number = self._handset.ear.frames - 1
+    def _hear(self, _frame: bytes, _now: float) -> None:
+        # A person understands what the detector would not, so a script goes on by clean sound.
+        frame, number = self._handset.ear.clean_frame, self._handset.ear.frames - 1
         if (cleared := self._count_cleared()) > self._cleared:
             self._clears.append(number + self._handset.ear.latency_frames)
         self._cleared = cleared
@@ -331,7 +332,7 @@ class ScriptRun:
         """Return what was heard in a step without an answer."""
         if end := self._attention.count_interrupted(state.since, self._now):
             return f"heard only the end of what was interrupted ({_say_frames(end)})"
-        heard = self._handset.heard.payload[state.since * FRAME_BYTES : self._now * FRAME_BYTES]
+        heard = self._handset.clean.payload[state.since * FRAME_BYTES : self._now * FRAME_BYTES]
         if sound := measure_sound(heard):
             return f"heard no speech, but {sound:.2f} s of other sound,"
         return "heard nothing"

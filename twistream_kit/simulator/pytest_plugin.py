@@ -161,7 +161,7 @@ class SimulatedCaller:
             timeout: The seconds to wait; by default the ini setting ``twistream_call_timeout``, or
                 30 seconds more than the length of the call.
             options: ``press``, ``script``, ``seed``, ``seconds``, ``parameters``, ``auth_token``,
-                ``behaviour``: as for `simulate_call`.
+                ``behaviour``, ``line``, ``line_back``: as for `simulate_call`.
 
         Raises:
             CallRefused: If the server cannot be reached, or refuses.

@@ -21,6 +21,7 @@ from twistream_kit.errors import Objection, SettingsError
 from twistream_kit.listing import Series
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.simulator.caller import CallerAct
+from twistream_kit.simulator.line.line import Line
 from twistream_kit.simulator.model.assumptions import INITIAL_BURST_FRAMES
 from twistream_kit.simulator.model.debugger import DebuggerEntry
 from twistream_kit.simulator.stream.client import EndingReason
@@ -86,6 +87,11 @@ class CallReport:
         quiet_seconds: The silence after which the simulated caller hung up, as in a call without
             ``seconds=``; None if the call ended otherwise.
         acts: What the caller did in each step of the script; empty without a script.
+        line: The line that what the caller said passed; None if it came unchanged.
+        line_back: The line that what the caller heard passed; None if it came unchanged.
+        latency_ms: How much later than Twilio played it the caller heard it.
+        clean: With a `line_back`, `heard` as it would be if that did no more than delay it.
+        said: With a `line`, what the caller said before that changed it, from the first frame on.
 
     Example:
         >>> import twistream_kit as kit
@@ -122,6 +128,11 @@ class CallReport:
     capture: Capture = field(compare=False)
     quiet_seconds: float | None = None
     acts: Series[CallerAct] = field(default_factory=Series)
+    line: Line | None = None
+    line_back: Line | None = None
+    latency_ms: float = 0.0
+    clean: Clip | None = field(default=None, repr=False)
+    said: Clip | None = field(default=None, repr=False)
     _measured: list[Turns] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
@@ -136,8 +147,8 @@ class CallReport:
 
     @property
     def sound_seconds(self) -> float:
-        """The duration of the audible sound that was heard."""
-        return measure_sound(self.heard.payload)
+        """The duration of the audible sound that was heard, without the noise of a line."""
+        return measure_sound((self.clean or self.heard).payload)
 
     @property
     def close_reason(self) -> str:
@@ -155,18 +166,24 @@ class CallReport:
 
         It is measured at the ear, in frames of 20 ms: what the caller says is known from the
         script, what the server says is found in `heard`.  Without a script the speech of the caller
-        is found in the capture.
+        is found in the capture.  With a line both are taken before its noise and losses: what it
+        delays is later, and so its delay is in the response and barge-in times, twice if both
+        directions have it.
         """
         if not self._measured:
             capture = self.capture
             is_closed = self.ending != "stopped"
             replay = Replay(capture.entries, capture.endings)
+            later = self.latency_ms / 1000
             found = find_turns(
-                self.heard,
-                None if self.acts else render_said(capture),
+                self.clean or self.heard,
+                None if self.acts else self.said or render_said(capture),
                 self.acts or None,
-                clears=find_clears(replay),
-                whole=find_whole(replay),
+                clears=[at + later for at in find_clears(replay)],
+                whole=[
+                    each._replace(begins=each.begins + later, ends=each.ends + later)
+                    for each in find_whole(replay)
+                ],
                 is_closed=self.ended.cause == "server-closed",
                 cut_off_seconds=self.lost_seconds if is_closed else 0.0,
                 seconds=self.heard.seconds,
@@ -242,6 +259,8 @@ class CallReport:
             "marks_received": self.marks_received,
             "marks_returned": self.marks_returned,
             "acts": [act.to_dict() for act in self.acts],
+            "line": self.line and self.line.to_dict(),
+            "line_back": self.line_back and self.line_back.to_dict(),
             "turns": self.turns.to_dict(),
             "description": describe_call(self),
             "lateness": asdict(self.lateness),
@@ -314,6 +333,8 @@ def describe_call(report: CallReport) -> dict[str, str]:
         "sent": _describe_counts(report.sent),
         "received": _describe_counts(report.received),
     }
+    if line := _describe_lines(report.line, report.line_back):
+        said["line"] = line
     if report.first_sound_ms is not None:
         first = f"the first after {report.first_sound_ms:.0f} ms"
         said["heard"] = f"{_say_seconds(report.sound_seconds)} of sound, {first}"
@@ -336,6 +357,16 @@ def describe_call(report: CallReport) -> dict[str, str]:
     if not report.believable:
         said["timing"] += f". {SIMULATOR_WAS_LATE}."
     return said
+
+
+def _describe_lines(there: Line | None, back: Line | None) -> str:
+    """Say which lines a call had, and what they do; empty for none."""
+    said = f"{there!r}: {there.description}" if there is not None else ""
+    if there is not None and back == there.way_back:
+        return f"{said}; back the same" if back == there else f"{said}; back without the microphone"
+    if back is None:
+        return f"{said}; back unchanged" if said else ""
+    return f"{said or 'unchanged'}; back {back!r}: {back.description}"
 
 
 def _describe_acts(acts: Series[CallerAct]) -> str:

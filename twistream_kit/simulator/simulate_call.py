@@ -14,7 +14,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from typing import Any
@@ -46,6 +46,8 @@ from twistream_kit.simulator.caller import (
     Step,
     make_script,
 )
+from twistream_kit.simulator.line.line import Line
+from twistream_kit.simulator.line.stream import measure_speech_db
 from twistream_kit.simulator.model.assumptions import CLOSE_WAIT_SECONDS, Behaviour, check_behaviour
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.report import CallReport
@@ -74,6 +76,8 @@ def simulate_call(
     parameters: Mapping[str, str] | None = None,
     auth_token: str | None = None,
     behaviour: Behaviour | None = None,
+    line: Line | str | None = None,
+    line_back: Line | str | None = None,
     expect_silence: bool = False,
 ) -> Pending[CallReport]:
     """Call a Media Streams server in any language, and return a report of the call.
@@ -94,6 +98,11 @@ def simulate_call(
         parameters: The custom parameters in *start*, as set by ``<Parameter>``.
         auth_token: Signs the handshake as Twilio would; without it there is no signature.
         behaviour: The switches for behaviour of Twilio that is not known.
+        line: What the caller's line does to what the caller says: a `Line`, or the name of a
+            profile, such as ``"mobile"``.  By default that of `behaviour`.
+        line_back: What it does to what the caller hears; by default `Line.way_back` of `line`: the
+            same losses, jitter and delay, without what the microphone does.  ``"clean"`` for
+            nothing.
         expect_silence: Whether a call in which nothing is heard is fine, as with a server that
             only listens.
 
@@ -117,7 +126,7 @@ def simulate_call(
         >>> report.ok, report.sound_seconds
         (True, 0.2)
     """
-    behaviour = check_behaviour(behaviour)
+    behaviour = _set_lines(check_behaviour(behaviour), line, line_back)
     read_url(url, behaviour)
     if auth_token is not None and not isinstance(auth_token, str):  # its value is never shown
         raise WrongType(
@@ -169,6 +178,17 @@ class CallerPlan:
     def thread_name(self) -> str:
         """The name of the thread that makes the report."""
         return f"{THREAD_NAME}: {self.number}"
+
+
+def _set_lines(
+    behaviour: Behaviour, line: Line | str | None, line_back: Line | str | None
+) -> Behaviour:
+    """Return the behaviour with the lines of a call, where it has its own."""
+    return replace(
+        behaviour,
+        line=behaviour.line if line is None else line,
+        line_back=behaviour.line_back if line_back is None else line_back,
+    )
 
 
 def _check_say(say: object) -> bytes:
@@ -268,7 +288,7 @@ class _CallRun:
         self._shared = shared
         self._lateness = Lateness()
         self._debugger = Debugger()
-        self._handset = Handset(plan.behaviour)
+        self._handset = Handset(plan.behaviour, speech_db=_measure_level(plan))
         self._leg = StreamLeg(
             stream_sid=f"MZ{plan.number:032x}",
             call_sid=f"CA{plan.number:032x}",
@@ -400,6 +420,9 @@ class _CallRun:
         # First, because its functions of the user may take their time, or wait for something.
         acts = Series[CallerAct]() if self._script is None else self._script.check_expectations()
         first = self._handset.ear.first_audible_at
+        back = self._plan.behaviour.way_back
+        mouth = self._handset.mouth
+        said = None if mouth.line is None else Clip(bytes(mouth.said), "caller")
         objections = Counter(self._leg.objections)
         if query := read_url(self._plan.url, self._plan.behaviour).dropped:
             objections[_object_to_query(query)] += 1
@@ -425,6 +448,11 @@ class _CallRun:
             capture=self._capture or Capture(self._leg.stream_sid, self._leg.call_sid, started),
             quiet_seconds=self._quiet_seconds if ending.reason == "stopped" else None,
             acts=acts,
+            line=self._plan.behaviour.way_there,
+            line_back=back,
+            latency_ms=self._handset.ear.latency_frames * PTIME_MS,
+            clean=None if back is None else self._handset.clean,
+            said=said,
         )
         remains = Remains(
             tuple(self._leg.playout.waiting_marks),
@@ -432,6 +460,15 @@ class _CallRun:
             self._plan.behaviour.plays_after_close,
         )
         return add_causes(report, remains)
+
+
+def _measure_level(plan: CallerPlan) -> float | None:
+    """Return the level of what the caller will say, if the line needs it for its noise."""
+    if (line := plan.behaviour.way_there) is None or not line.has_noise:
+        return None
+    steps = plan.script.draw() if plan.script is not None else ()
+    said = [step.clip for step in steps if step.meant]
+    return measure_speech_db(Clip(plan.say), *said)
 
 
 def _object_to_query(query: str) -> Objection:

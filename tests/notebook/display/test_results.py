@@ -47,6 +47,7 @@ from twistream_kit.simulator import caller
 from twistream_kit.simulator.call.call import Progress
 from twistream_kit.simulator.call.handset import Handset
 from twistream_kit.simulator.call.streams import CallStreams
+from twistream_kit.simulator.line.stream import LineStream
 from twistream_kit.simulator.model.debugger import Debugger, DebuggerEntry, Unlogged
 from twistream_kit.simulator.stream.pacer import Lateness, LatenessReport, Pacer
 
@@ -68,6 +69,7 @@ WITHOUT = {
     Progress: "part of a simulated call: its status callbacks",
     caller._Choice: "part of a step, until the seed of the script draws from it",
     caller._Range: "part of a step, until the seed of the script draws from it",
+    LineStream: "part of a call: the way of one direction's sound",
     to_twilio.MessageEncoder: "a function with its stream: no result of anything",
 }
 """What public names lead to and what is no result, and why; nothing is followed from these."""
@@ -197,6 +199,7 @@ async def everything(tmp_path, twilio, eventually, capture, objection):
         *(RunningThings([(EVIL, EVIL)]), RunningThings(), done, Pending()),
         *(twilio, twilio.calls, twilio.pacer, Lateness(), LatenessReport(1, 0, 0, 0, 0, 0)),
         *(Pacer(), twilio.account, kit.SimulatedAccount(type="Trial"), kit.Behaviour(echo=True)),
+        kit.Line("mobile", loss=0.05),
         *(phone, call, kit.SimulatedTwilio(), twilio.phone("+15550100009")),
         *(debugger, Debugger(), debugger[0], Unlogged(objection, EVIL)),
         DebuggerEntry(31951, EVIL, "error", EVIL, EVIL, EVIL, EVIL.encode(), several),
@@ -274,6 +277,7 @@ async def test_every_repr_is_a_report(everything):
         assert kind.__repr__ not in (list.__repr__, tuple.__repr__, object.__repr__), kind
         if dataclasses.is_dataclass(kind) and kind.__name__ not in (
             "Behaviour",
+            "Line",
             "SimulatedAccount",
         ):
             first = dataclasses.fields(kind)[0].name

@@ -185,6 +185,9 @@ VALUES: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.simulator.model.assumptions", "Behaviour"): partial(
         show_fields, "How simulated Twilio behaves"
     ),
+    ("twistream_kit.simulator.line.line", "Line"): partial(
+        show_fields, "What a line does to sound"
+    ),
     (_FROM, "Connected"): partial(show_message, "Connected, from Twilio"),
     (_FROM, "MediaFormat"): partial(show_message, "What the payloads hold"),
     (_FROM, "Start"): partial(show_message, "Start, from Twilio"),

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -37,6 +37,7 @@ from twistream_kit.protocol.signature import compute_signed_url, sign
 from twistream_kit.protocol.to_twilio import PROTOCOL_ERROR
 from twistream_kit.protocol.twiml import describe_url_error, is_loopback_host
 from twistream_kit.protocol.url_repair import repair_url
+from twistream_kit.simulator.line.arrival import Arrivals, make_jitter
 from twistream_kit.simulator.model.assumptions import (
     APPENDS_SLASH_TO_BARE_HOST,
     CLOSE_WAIT_SECONDS,
@@ -52,7 +53,7 @@ from twistream_kit.simulator.model.assumptions import (
     NormalClose,
 )
 from twistream_kit.simulator.model.debugger import Debugger
-from twistream_kit.simulator.stream.leg import TALKS_ON_ONE_WAY_STREAM, StreamLeg, Warned
+from twistream_kit.simulator.stream.leg import DIGITS, TALKS_ON_ONE_WAY_STREAM, StreamLeg, Warned
 from twistream_kit.simulator.stream.refusal import URL_FORM, StreamFailed, explain_failure
 
 USER_AGENT = "Twilio.TmeWs/1.0"
@@ -132,6 +133,13 @@ class StreamClient:
         self._congested = False
         self._giving_up = False
         self._unlogged_ending: StreamEnding | None = None
+        line = self._behaviour.way_there
+        self._keys: deque[str] = deque()
+        self._key_seconds = 0.0 if line is None else line.delay_ms / 1000
+        self._arrivals: Arrivals[bytes] | None = None
+        self._next_arrival: asyncio.TimerHandle | None = None
+        if line is not None and line.changes_arrival and "inbound" in leg.tracks:
+            self._arrivals = Arrivals(make_jitter(line, line.seed))
 
     @property
     def is_closed(self) -> bool:
@@ -177,22 +185,67 @@ class StreamClient:
             outbound_frame: What other sources play to the caller, for a stream with the outbound
                 track.
         """
-        heard, messages = self.leg.advance(inbound_frame, now, outbound_frame)
+        if self._arrivals is None:
+            heard, messages = self.leg.advance(inbound_frame, now, outbound_frame)
+        else:
+            self._arrivals.put(inbound_frame, now)
+            self._take_arrivals(now)
+            heard, messages = self.leg.advance(None, now, outbound_frame)
         if self._reader is not None and self._reader.done() and not len(self.leg.playout):
             self._heard_out.set()
         if messages:
-            if self._is_congested():
-                self.dropped += len(messages)
-                messages = [m for m in messages if not isinstance(m, from_twilio.Media)]
-                self.dropped -= len(messages)
-            self._send(messages, now)
+            self._send_in_time(messages, now)
         if self.leg.listen(now):
             self._log_warnings()
         return heard
 
     def press(self, digit: str) -> None:
-        """Send a DTMF digit to the server, except on a stream of ``<Start>``."""
-        self._send(self.leg.press(digit), time.monotonic())
+        """Send a DTMF digit to the server, except on a stream of ``<Start>``.
+
+        It is under way for as long as the line delays sound.
+        """
+        if not self._key_seconds or digit not in DIGITS:  # which raises at once
+            self._send(self.leg.press(digit), time.monotonic())
+            return
+        self._keys.append(digit)
+        asyncio.get_running_loop().call_later(self._key_seconds, self._press_next)
+
+    def _press_next(self) -> None:
+        if self._keys:  # otherwise the end of the call has brought them all
+            self._send(self.leg.press(self._keys.popleft()), time.monotonic())
+
+    def _take_arrivals(self, now: float) -> None:
+        """Send the frames of the caller that have come, and wait for the next one."""
+        if self._arrivals is None:
+            return
+        for frame in self._arrivals.take(now):
+            self._send_in_time(self.leg.take_late(frame), now)
+        if (at := self._arrivals.next_at) is not None and self._next_arrival is None:
+            loop = asyncio.get_running_loop()
+            self._next_arrival = loop.call_later(at - now, self._note_arrival)
+
+    def _note_arrival(self) -> None:
+        self._next_arrival = None
+        self._take_arrivals(time.monotonic())
+
+    def _take_rest(self) -> None:
+        """Send what the line still has on its way, because the call ends."""
+        now = time.monotonic()
+        while self._keys:
+            self._press_next()
+        if self._arrivals is not None:
+            for frame in self._arrivals.take_all():
+                self._send_in_time(self.leg.take_late(frame), now)
+        if self._next_arrival is not None:
+            self._next_arrival.cancel()
+
+    def _send_in_time(self, messages: list[from_twilio.Message], now: float) -> None:
+        """Send messages, but no media to a server that reads too slowly."""
+        if self._is_congested():
+            self.dropped += len(messages)
+            messages = [m for m in messages if not isinstance(m, from_twilio.Media)]
+            self.dropped -= len(messages)
+        self._send(messages, now)
 
     async def stop(self, ended: EndCause = STOPPED) -> None:
         """End the stream from Twilio's side: send *stop*, then a Close frame.
@@ -209,6 +262,7 @@ class StreamClient:
         self._heard_out.set()
         if not has_begun and self._connection.protocol.state is State.OPEN:
             self._stopped_by = ended
+            self._take_rest()
             self._send(self.leg.stop(), time.monotonic())
             if self._behaviour.close_at_end == "nothing":
                 self._leave_open(SILENT_END_SECONDS)

@@ -100,7 +100,6 @@ class StreamLeg:
         self.broken = False
         self._sequence = 0
         self._chunks = dict.fromkeys(self.tracks, 0)
-        self._frames = 0
         self._stopped = self._is_silenced = False
         self._hold_frames = count_frames(self.behaviour.playout_delay_ms)
         self._held = 0
@@ -134,14 +133,14 @@ class StreamLeg:
 
     def advance(
         self,
-        inbound: bytes,
+        inbound: bytes | None,
         now: float,  # noqa: ARG002 - time is an argument of every step, also where it is not needed
         outbound: bytes | None = None,
     ) -> tuple[bytes, list[from_twilio.Message]]:
         """Advance by 20 ms.
 
         Args:
-            inbound: The caller's audio, 160 bytes PCMU.
+            inbound: The caller's audio, 160 bytes PCMU; None if it comes by `take_late`.
             now: Monotonic seconds.
             outbound: What sources other than this stream play to the caller, 160 bytes; for a
                 stream with the outbound track.
@@ -154,13 +153,18 @@ class StreamLeg:
         if self._stopped:
             return heard, []
         messages: list[from_twilio.Message] = []
-        if not self._frames:
-            # The backlog of a stream that has just been connected arrives at once (§10.20).
-            for _ in range(INITIAL_BURST_FRAMES - 1):
-                self._add_media(messages, SILENT_FRAME, SILENT_FRAME)
-        self._add_media(messages, inbound, heard if outbound is None else outbound)
+        frames = {} if inbound is None else {"inbound": inbound}
+        frames["outbound"] = heard if outbound is None else outbound
+        self._add_frames(messages, frames)
         messages.extend(self._mark(name) for name in names)
         return heard, messages
+
+    def take_late(self, inbound: bytes) -> list[from_twilio.Message]:
+        """Return the media of a frame of the caller that has come late, 160 bytes PCMU."""
+        messages: list[from_twilio.Message] = []
+        if not self._stopped:
+            self._add_frames(messages, {"inbound": inbound})
+        return messages
 
     def receive(self, message: str | bytes, now: float) -> list[from_twilio.Message]:
         """Obey one message from the server, or note why not; return the marks to send back."""
@@ -234,20 +238,27 @@ class StreamLeg:
             return SILENT_FRAME, []
         return self.playout.play(FRAME_BYTES)
 
-    def _add_media(
-        self, messages: list[from_twilio.Message], inbound: bytes, outbound: bytes
-    ) -> None:
-        jitter = TIMESTAMP_JITTER_MS[self._frames % len(TIMESTAMP_JITTER_MS)]
-        timestamp = self._timestamp_ms + self._frames * PTIME_MS + jitter
-        self._frames += 1
-        for track in self.tracks:
-            # Each track has its own chunk counter: seen live, no gap in 2,300 frames (§10.19).
-            chunk = self._chunks[track] = self._chunks[track] + 1
-            payload = inbound if track == "inbound" else outbound
-            sequence = self._take_sequence()
-            messages.append(
-                from_twilio.Media(self.stream_sid, payload, sequence, track, chunk, timestamp)
-            )
+    def _add_frames(self, messages: list[from_twilio.Message], frames: Mapping[str, bytes]) -> None:
+        """Add the media of the next frame of some tracks, of those that the stream has."""
+        tracks = [track for track in self.tracks if track in frames]
+        if tracks and not self._chunks[tracks[0]]:
+            # The backlog of a stream that has just been connected arrives at once (§10.20).
+            for _ in range(INITIAL_BURST_FRAMES - 1):
+                for track in tracks:
+                    self._add_media(messages, track, SILENT_FRAME)
+        for track in tracks:
+            self._add_media(messages, track, frames[track])
+
+    def _add_media(self, messages: list[from_twilio.Message], track: str, payload: bytes) -> None:
+        # Each track has its own chunk counter: seen live, no gap in 2,300 frames (§10.19).
+        frames = self._chunks[track]
+        self._chunks[track] = frames + 1
+        jitter = TIMESTAMP_JITTER_MS[frames % len(TIMESTAMP_JITTER_MS)]
+        timestamp = self._timestamp_ms + frames * PTIME_MS + jitter
+        sequence = self._take_sequence()
+        messages.append(
+            from_twilio.Media(self.stream_sid, payload, sequence, track, frames + 1, timestamp)
+        )
 
     def _obey(self, message: to_twilio.Message) -> list[str]:
         """Obey `message`; return the names of the marks that come back at once."""
