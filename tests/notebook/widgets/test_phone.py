@@ -248,7 +248,7 @@ def test_a_closed_widget_leaves_the_call_alone(desk):
     call = desk.phone.call
     desk.widget.close()
     desk.widget.close()
-    assert call.handset.ear.on_frame == []
+    assert desk.widget.pages not in [each.__self__ for each in call.handset.ear.on_frame]
     assert call.handset.mouth.live is None
     assert stream.play(Clip.tone(440, 0.1)).result(LIMIT_SECONDS).ending == "heard"
 
