@@ -107,19 +107,6 @@ class Phone:
         """The keys whose tones reached the ear since the newest call was answered, in order.
 
         They are those of ``SendDigits``, and of every other DTMF sound that is played to it.
-
-        Example:
-            >>> import twistream_kit as kit
-            >>> twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0))
-            >>> phone = twilio.phone("+15550100001")
-            >>> call = twilio.client.calls.create(
-            ...     to=phone.number, from_=twilio.numbers[0], send_digits="w42#",
-            ...     twiml="<Response><Hangup/></Response>",
-            ... )
-            >>> phone.until("in-call").result(10), phone.until("idle").result(10)
-            ('in-call', 'idle')
-            >>> phone.keys_heard
-            '42#'
         """
         return "" if self._listener is None else self._listener.keys
 

@@ -226,7 +226,7 @@ class SimulatedTwilio:
         Example:
             >>> import twistream_kit as kit
             >>> twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0))
-            >>> greeting = kit.load_clip("sample_audio/caller_thanks.wav")
+            >>> greeting = kit.Clip.tone(330, 0.3)  # rather your voice
             >>> phone = twilio.phone("+15550100001", answer="mailbox", greeting=greeting)
             >>> call = twilio.client.calls.create(
             ...     to=phone.number, from_=twilio.numbers[0],

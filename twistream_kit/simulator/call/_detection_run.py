@@ -10,7 +10,7 @@ from twistream_kit.simulator.call.web import Callbacks
 from twistream_kit.simulator.model.debugger import Debugger
 
 NO_CALLBACK = 21262
-"""The warning that nobody was told the verdict of a detection in the background (§5.3)."""
+"""The warning that nobody was told the verdict of a detection in the background (§5.2)."""
 
 
 class DetectionRun:

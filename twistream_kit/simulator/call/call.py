@@ -295,7 +295,7 @@ class SimulatedCall:
             if not await self._trial_prompt.wait_for_key():
                 self.end("completed", EndCause("twilio-hung-up", detail="no key was pressed"))
                 return
-        # The sound of the keys is over before a stream can begin, so that none carries it (§10.40).
+        # The sound of the keys is over before a stream can begin, so that none carries it (§10.46).
         await self._speech.say(make_key_tones(self.plan.digits))
         if self._detection is not None:
             await self._detection.wait()

@@ -2,7 +2,7 @@
 
 Twilio looks at two things, tones and the length of speech (§6.8).  `MachineDetector` does so with
 the frames of the callee as they come; it has no clock, so that a recording gets the verdict of a
-call.  Which sound leads to which verdict where Twilio does not say is §10.41 to 10.43.
+call.  Where Twilio does not say which sound leads to which verdict, §10.41, §10.42 and §10.43 do.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class MachineDetector:
     Speech that is shorter than the speech threshold and followed by the end threshold of silence is
     a human's.  Longer speech is a machine's, and so is a beep, after however little speech.  With
     ``DetectMessageEnd`` the verdict about a machine waits for the beep, for silence, or for another
-    signal, which is a key (`§10.42`).  A fax machine is known by its tone of 2100 Hz.
+    signal, which is a key (§10.42).  A fax machine is known by its tone of 2100 Hz.
 
     Args:
         settings: The parameters.
