@@ -478,7 +478,8 @@ async def test_6_7_without_a_key_the_call_ends_before_the_twiml(on_trial, monkey
     assert await on_trial("announcement", "<Say>on</Say>") == (["Any key."], [])
 
 
-# 6.8 machines and keys; the verdicts are in `test_machines.py`
+# 6.8 machines and keys; more in `test_machines.py`, and 10.41 to 10.43 in
+# `call/test_machine_detection.py`
 
 
 async def test_6_8_a_verdict_that_nobody_is_sent_is_21262(twilio, place, eventually):

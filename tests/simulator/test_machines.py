@@ -1,4 +1,4 @@
-"""Calls to machines, placed by the unchanged SDK: who is told what, when, and in which order.
+"""Calls to machines, placed by the unchanged SDK: what is requested and notified, when, in order.
 
 All calls of this file run at the same time, once.  Each has a telephone and paths of its own at the
 customer's web server, which imports nothing of the kit.
@@ -32,7 +32,7 @@ BACKGROUND = {"async_amd": "true"}
 BY_GET = {"async_amd_status_callback_method": "GET"}
 EVENTS = ["initiated", "ringing", "answered", "completed"]
 
-# The name of a call: what its telephone is, and what the SDK is told beside the addresses.
+# The name of a call: what its telephone is, and what the SDK gets beside the addresses.
 CALLS = {
     "enable": (MAILBOX, ENABLE),
     "at end": (MAILBOX, AT_END),
@@ -65,7 +65,7 @@ class Finished:
 
     @property
     def order(self):
-        """Return what the customer was asked and told, in order, with the verdict if it has one."""
+        """Return the requests to the customer in order, each with its status and verdict."""
         return [
             (request.path.rpartition("/")[2], request.params.get("CallStatus", ""),
              request.params.get("AnsweredBy", ""))
@@ -194,10 +194,10 @@ def test_6_8_in_the_background_the_call_goes_on_and_a_callback_has_the_verdict(
     first = call.order[:4]
     assert sorted(first) == sorted([*FIRST, ("voice", "in-progress", "")])
     assert call.order[4:] == [("amd", "", verdict), ("status", "completed", verdict)]
-    _, told = call.at("amd")
-    assert set(told) == {"CallSid", "AccountSid", "AnsweredBy", "MachineDetectionDuration"}
-    assert told["CallSid"] == call.call.sid
-    assert least_ms <= int(told["MachineDetectionDuration"]) <= most_ms
+    _, sent = call.at("amd")
+    assert set(sent) == {"CallSid", "AccountSid", "AnsweredBy", "MachineDetectionDuration"}
+    assert sent["CallSid"] == call.call.sid
+    assert least_ms <= int(sent["MachineDetectionDuration"]) <= most_ms
     assert call.at("amd")[0] > least_ms / 2000
     assert call.answered_by == verdict
 

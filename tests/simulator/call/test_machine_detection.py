@@ -20,7 +20,7 @@ GAP, BEEP = Clip.silence(0.2), Clip.tone(1000, 0.4)
 QUIET = Clip.silence(30)
 
 
-def judge(sound: Clip, **settings: object) -> Verdict:
+def detect(sound: Clip, **settings: object) -> Verdict:
     """Feed a sound, and then silence, until there is a verdict."""
     detector = MachineDetector(DetectionSettings(**settings))
     verdicts = (detector.feed(frame) for frame in (sound + QUIET + QUIET).frames())
@@ -28,46 +28,46 @@ def judge(sound: Clip, **settings: object) -> Verdict:
 
 
 def at_end(sound: Clip, **settings: object) -> Verdict:
-    return judge(sound, mode="DetectMessageEnd", **settings)
+    return detect(sound, mode="DetectMessageEnd", **settings)
 
 
-def tell(seconds: float) -> Clip:
+def speak(seconds: float) -> Clip:
     """Return speech of exactly that length, a tone that is too low for a beep."""
     return Clip.tone(330, seconds)
 
 
 @pytest.mark.parametrize("mode", ["Enable", "DetectMessageEnd"])
 def test_speech_below_the_threshold_is_a_humans_once_it_has_ended(mode):
-    assert judge(tell(2.38), mode=mode) == ("human", 2380 + 1200)
+    assert detect(speak(2.38), mode=mode) == ("human", 2380 + 1200)
 
 
 def test_speech_that_reaches_the_threshold_is_a_machines_at_once():
-    assert judge(tell(3)) == ("machine_start", 2400)
+    assert detect(speak(3)) == ("machine_start", 2400)
 
 
 def test_a_pause_does_not_count_before_speech_goes_on():
     """1.4 s and a pause of 1.1 s are 2.5 s, but only 1.4 s of speech."""
-    assert judge(tell(1.4)) == ("human", 2600)
-    assert judge(tell(1.4) + Clip.silence(1.1) + tell(0.5)) == ("machine_start", 2520)
+    assert detect(speak(1.4)) == ("human", 2600)
+    assert detect(speak(1.4) + Clip.silence(1.1) + speak(0.5)) == ("machine_start", 2520)
 
 
 @pytest.mark.parametrize(("threshold", "verdict"), [(1000, "machine_start"), (2000, "human")])
 def test_the_speech_threshold_decides(threshold, verdict):
-    assert judge(tell(1.5), speech_threshold_ms=threshold).answered_by == verdict
+    assert detect(speak(1.5), speech_threshold_ms=threshold).answered_by == verdict
 
 
 @pytest.mark.parametrize("threshold", [500, 5000])
 def test_the_end_threshold_is_the_silence_that_ends_speech(threshold):
-    assert judge(tell(0.5), speech_end_threshold_ms=threshold) == ("human", 500 + threshold)
+    assert detect(speak(0.5), speech_end_threshold_ms=threshold) == ("human", 500 + threshold)
 
 
 @pytest.mark.parametrize("timeout", [2000, 5000, 10000])
 def test_silence_from_the_beginning_is_unknown_after_its_timeout(timeout):
-    assert judge(Clip.silence(1), silence_timeout_ms=timeout) == ("unknown", timeout)
+    assert detect(Clip.silence(1), silence_timeout_ms=timeout) == ("unknown", timeout)
 
 
 def test_silence_after_the_first_word_is_not_that_of_the_beginning():
-    assert judge(tell(0.2), silence_timeout_ms=2000, speech_end_threshold_ms=3000) == (
+    assert detect(speak(0.2), silence_timeout_ms=2000, speech_end_threshold_ms=3000) == (
         "human",
         3200,
     )
@@ -75,7 +75,7 @@ def test_silence_after_the_first_word_is_not_that_of_the_beginning():
 
 @pytest.mark.parametrize("timeout", [3, 30])
 def test_a_greeting_that_never_ends_is_unknown_after_the_timeout(timeout):
-    assert at_end(tell(40), timeout_seconds=timeout) == ("unknown", timeout * 1000)
+    assert at_end(speak(40), timeout_seconds=timeout) == ("unknown", timeout * 1000)
 
 
 def test_at_the_end_of_a_greeting_without_a_beep_there_is_silence():
@@ -97,7 +97,7 @@ def test_a_beep_after_the_greeting_is_reported_when_it_is_over(greeting, hz):
 
 def test_a_beep_that_comes_later_than_the_end_threshold_is_missed():
     """So users lose the begin of their messages: the greeting was over, and the beep was not."""
-    assert at_end(tell(3) + Clip.silence(1.3) + BEEP) == ("machine_end_silence", 4200)
+    assert at_end(speak(3) + Clip.silence(1.3) + BEEP) == ("machine_end_silence", 4200)
 
 
 def test_10_42_a_key_that_ends_the_greeting_is_another_end():
@@ -105,32 +105,32 @@ def test_10_42_a_key_that_ends_the_greeting_is_another_end():
 
 
 def test_a_key_before_any_speech_decides_nothing():
-    assert judge(Clip.dtmf("1")).answered_by == "human"
+    assert detect(Clip.dtmf("1")).answered_by == "human"
 
 
 @pytest.mark.parametrize(
     ("mode", "verdict"), [("Enable", "machine_start"), ("DetectMessageEnd", "machine_end_beep")]
 )
 def test_10_43_a_beep_after_little_speech_is_a_machines(mode, verdict):
-    found = judge(SHORT + GAP + BEEP, mode=mode, speech_threshold_ms=6000)
+    found = detect(SHORT + GAP + BEEP, mode=mode, speech_threshold_ms=6000)
     assert found.answered_by == verdict
     assert 1860 <= found.duration_ms <= 1960
 
 
 @pytest.mark.parametrize("mode", ["Enable", "DetectMessageEnd"])
 def test_10_41_a_fax_machine_is_known_by_half_a_second_of_its_tone(mode):
-    assert judge(Clip.silence(0.2) + Clip.tone(2100, 3), mode=mode) == ("fax", 700)
+    assert detect(Clip.silence(0.2) + Clip.tone(2100, 3), mode=mode) == ("fax", 700)
 
 
 @pytest.mark.parametrize("hz", [2000, 2200])
 def test_10_41_a_tone_beside_it_is_no_fax_machines(hz):
-    assert judge(Clip.tone(hz, 3)).answered_by != "fax"
+    assert detect(Clip.tone(hz, 3)).answered_by != "fax"
 
 
 @pytest.mark.parametrize("name", ["bot_welcome", "greeting", "question"])
 def test_sentences_are_a_machines_and_no_beep_is_found_in_them(name):
     clip = load_clip(SAMPLES / f"{name}.wav")
-    assert judge(clip).answered_by == "machine_start"
+    assert detect(clip).answered_by == "machine_start"
     assert at_end(clip).answered_by == "machine_end_silence"
 
 
@@ -145,7 +145,7 @@ def in_noise(clip: Clip, level_db: float = -45.0) -> Clip:
 
 
 def test_noise_is_no_speech():
-    assert judge(in_noise(Clip.silence(6))) == ("unknown", 5000)
+    assert detect(in_noise(Clip.silence(6))) == ("unknown", 5000)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Machine detection in one running call: who waits for the verdict, and who is told (§6.8)."""
+"""Machine detection in one running call: who waits for the verdict, and who is notified (§6.8)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twistream_kit.simulator.call.web import Callbacks
 from twistream_kit.simulator.model.debugger import Debugger
 
 NO_CALLBACK = 21262
-"""The warning that nobody was told the verdict of a detection in the background (§5.2)."""
+"""The warning that nobody was notified of the verdict of a detection in the background (§5.2)."""
 
 
 class DetectionRun:

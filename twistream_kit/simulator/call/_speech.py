@@ -12,7 +12,12 @@ from functools import lru_cache
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
-from twistream_kit.simulator.model.assumptions import SILENCE, SILENT_FRAME
+from twistream_kit.simulator.model.assumptions import (
+    SENT_GAP_MS,
+    SENT_KEY_MS,
+    SILENCE,
+    SILENT_FRAME,
+)
 
 SECONDS_PER_LETTER = 0.06
 """About 150 English words a minute."""
@@ -84,7 +89,7 @@ def make_key_tones(digits: str) -> bytes:
     return b"".join(
         Clip.silence(PAUSES[letter]).payload
         if letter in PAUSES
-        else Clip.dtmf(letter.upper()).payload
+        else Clip.dtmf(letter.upper(), tone_ms=SENT_KEY_MS, gap_ms=SENT_GAP_MS).payload
         for letter in digits
         if letter in PAUSES or letter.upper() in "0123456789*#ABCD"
     )

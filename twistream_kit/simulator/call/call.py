@@ -104,7 +104,7 @@ class SimulatedCall:
         self._speech = VerbAudio()
         self._trial_prompt = TrialPrompt(self._speech)
         self._interpreter = TwimlInterpreter(self, context, self._web, self._speech, self.streams)
-        self._detection = self._plan_detection()
+        self._detection = self._make_detection()
         self._work: asyncio.Task[None] | None = None
         self._script: asyncio.Task[None] | None = None
         self._limit: asyncio.TimerHandle | None = None
@@ -312,7 +312,7 @@ class SimulatedCall:
             source = self._replacement
         self.end("completed", self._describe_last_verb())
 
-    def _plan_detection(self) -> DetectionRun | None:
+    def _make_detection(self) -> DetectionRun | None:
         plan, context = self.plan.detection, self._context
         if plan is None:
             return None

@@ -30,17 +30,20 @@ class KeyListener:
         self._on_key = on_key
         self._detector = ToneDetector()
         self._quiet = QUIET_FRAMES
+        self._is_over = False
         ear.on_frame.append(self._hear)
 
     def end(self) -> None:
         """Note that the call is over: a tone that has not ended is a key nevertheless."""
+        self._is_over = True
         if self._hear in self._ear.on_frame:
             self._ear.on_frame.remove(self._hear)
         self._note(self._detector.finish())
 
     def _hear(self, frame: bytes, _now: float) -> None:
         self._quiet = 0 if is_audible(frame) else self._quiet + 1
-        if self._quiet <= QUIET_FRAMES:
+        # Another listener may have ended the call within this frame.
+        if self._quiet <= QUIET_FRAMES and not self._is_over:
             self._note(self._detector.feed(frame))
 
     def _note(self, tones: list[Tone]) -> None:

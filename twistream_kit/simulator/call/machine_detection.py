@@ -114,10 +114,10 @@ class MachineDetector:
         tones = self._tones.feed(frame)
         has_ended, length = self._follow_speech(frame)
         answered_by = (
-            self._judge_fax(frame)
-            or self._judge_tones(tones)
-            or self._judge_speech(length, has_ended=has_ended)
-            or self._judge_time()
+            self._decide_by_fax(frame)
+            or self._decide_by_tones(tones)
+            or self._decide_by_speech(length, has_ended=has_ended)
+            or self._decide_by_time()
         )
         return None if answered_by is None else Verdict(answered_by, self._ms)
 
@@ -140,12 +140,12 @@ class MachineDetector:
                 return True, (edge.frame - begin) * PTIME_MS
         return False, self._speech.spoken_frames * PTIME_MS
 
-    def _judge_fax(self, frame: bytes) -> AnsweredBy | None:
+    def _decide_by_fax(self, frame: bytes) -> AnsweredBy | None:
         is_fax_tone = self._speech.level_db > AUDIBLE_DB and _measure_fax_share(frame) > _FAX_SHARE
         self._fax_frames = self._fax_frames + 1 if is_fax_tone else 0
         return "fax" if self._fax_frames * PTIME_MS >= FAX_SECONDS * 1000 else None
 
-    def _judge_tones(self, tones: list[Tone]) -> AnsweredBy | None:
+    def _decide_by_tones(self, tones: list[Tone]) -> AnsweredBy | None:
         for tone in tones:
             if tone.kind == "beep":
                 return "machine_end_beep" if self._waits_for_end else "machine_start"
@@ -153,7 +153,7 @@ class MachineDetector:
                 return "machine_end_other"
         return None
 
-    def _judge_speech(self, length_ms: int, *, has_ended: bool) -> AnsweredBy | None:
+    def _decide_by_speech(self, length_ms: int, *, has_ended: bool) -> AnsweredBy | None:
         if not self._is_machine and length_ms >= self._settings.speech_threshold_ms:
             self._is_machine = True
             if not self._waits_for_end:
@@ -162,7 +162,7 @@ class MachineDetector:
             return None
         return "machine_end_silence" if self._is_machine else "human"
 
-    def _judge_time(self) -> AnsweredBy | None:
+    def _decide_by_time(self) -> AnsweredBy | None:
         is_silent = not self._was_heard and self._ms >= self._settings.silence_timeout_ms
         return "unknown" if is_silent or self._ms >= self._settings.timeout_seconds * 1000 else None
 

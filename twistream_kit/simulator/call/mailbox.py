@@ -127,7 +127,7 @@ class Mailbox:
     def begin(self) -> None:
         """Say the greeting; the rest follows from it."""
         self._handset.ear.on_frame.append(self._hear)
-        self._say(self._settings.spoken.payload, self._beep)
+        self._say(self._settings.spoken.payload, self._say_beep)
 
     def end(self) -> None:
         """Note that the call is over."""
@@ -144,7 +144,7 @@ class Mailbox:
 
         self._handset.mouth.say(payload, finish)
 
-    def _beep(self) -> None:
+    def _say_beep(self) -> None:
         hz = self._settings.beep_hz
         if hz is None:
             self._record()

@@ -141,6 +141,9 @@ FAX_HZ = 2100
 FAX_SECONDS = 0.5
 """41 [ASM]: how long that tone has to last; a fax machine sends it for 2.6 to 4 s (T.30)."""
 
+SENT_KEY_MS, SENT_GAP_MS = 100, 100
+"""46 [ASM]: the length of each key of SendDigits and ``<Play digits>``, and of the gap after it."""
+
 
 ExtraFields = Literal["drop", "execute"]
 EndedCallUpdate = Literal[404, 400]
