@@ -80,6 +80,8 @@ class PhoneWidget(KeepsLastPicture, HearingWidget):
     a telephone is shown again, in the same cell or another, the earlier widget is retired; the new
     one has its files, and in a page that had the sound it has the sound.
 
+    It shows the keys that it was sent (`Phone.keys_heard`), and of a mailbox what it does.
+
     A key of the keyboard presses the telephone's while the focus is in it; chords, such as
     Shift+Enter, are always Jupyter's.
 
