@@ -1,11 +1,17 @@
 """The keys that a telephone hears, frame by frame."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
-from twistream_kit.audio.clip import Clip
+from twistream_kit.audio.clip import COLUMN_HZ, ROW_HZ, Clip
+from twistream_kit.audio.load import load_clip
 from twistream_kit.simulator.call._speech import make_key_tones
 from twistream_kit.simulator.call.handset import Ear
-from twistream_kit.simulator.call.key_listener import KeyListener
+from twistream_kit.simulator.call.key_listener import KeyListener, may_be_key
+
+SAMPLES = Path(__file__).parents[3] / "sample_audio"
 
 
 def hear(clip):
@@ -34,6 +40,31 @@ def test_a_tone_that_the_end_of_the_call_cuts_off_is_a_key():
     listener.end()
     assert listener.keys == "7"
     assert ear.on_frame == []
+
+
+@pytest.mark.parametrize("off", [0.985, 1.0, 1.015])
+@pytest.mark.parametrize("twist_db", [-6, 0, 6])
+@pytest.mark.parametrize("level_db", [-10, -30])
+def test_keys_that_are_soft_off_and_uneven_are_heard_between_words(level_db, twist_db, off):
+    """ITU-T Q.24: 1.5 % off; all sixteen keys, for 60 ms each, at any place in a frame."""
+    at = np.arange(480) / 8000
+    pieces = []
+    for low in ROW_HZ:
+        for high in COLUMN_HZ:
+            parts = [(low, -twist_db / 2), (high, twist_db / 2)]
+            tones = [10 ** (db / 20) * np.sin(2 * np.pi * hz * off * at) for hz, db in parts]
+            key = 16000 * 10 ** (level_db / 20) * sum(tones)
+            pieces += [key, np.zeros(530)]
+    keys = Clip.from_samples(np.concatenate(pieces).astype(np.int16), 8000)
+    question = load_clip(SAMPLES / "caller_time.wav")
+    _, listener, _ = hear(question + keys + question)
+    assert listener.keys == "123A456B789C*0#D"
+
+
+@pytest.mark.parametrize("name", ["greeting", "reply", "bot_welcome", "tone_440"])
+def test_the_detector_is_spared_what_is_no_key(name):
+    frames = load_clip(SAMPLES / f"{name}.wav").frames()
+    assert sum(may_be_key(frame.ljust(160, b"\xff")) for frame in frames) < 0.05 * len(frames)
 
 
 @pytest.mark.parametrize("clip", [Clip.tone(1000, 1), Clip.silence(1)], ids=["a beep", "silence"])
