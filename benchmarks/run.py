@@ -34,6 +34,7 @@ PARTS = {
     "ten_minutes": "ten_minutes",
     "payload": "payload_review",
     "speech": "speech_detectors",
+    "tones": "tones",
     "conversations": "turn_errors",
     "faults": "fault_answers",
     "capture": "capture_reading",

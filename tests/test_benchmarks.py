@@ -41,6 +41,7 @@ PARTS = {
     "ten_minutes": "through the plain objects",
     "payload": "windows of wrong coding found",
     "speech": "speech in silence, -20 dB: ours",
+    "tones": "keys of 20 ms: found, wrong",
     "conversations": "speech at -12 dB, in silence",
     "turns": "speech at -12 dB, in silence: invalid calls of 2",
     "faults": "reported faults drawn anew",

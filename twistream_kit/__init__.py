@@ -253,6 +253,7 @@ _SHOWN = {
     "twistream_kit.audio.convert": "ConvertedFile",
     "twistream_kit.audio.examination": "Examination Figures Finding",
     "twistream_kit.audio.resample": "Resampler",
+    "twistream_kit.audio.tone_detector": "Tone ToneDetector",
     "twistream_kit.audio.voice_trigger": "VoiceTrigger",
     "twistream_kit.notebook.runtime.background": "RunningThings",
     "twistream_kit.pending": "Pending",

@@ -94,11 +94,13 @@ class Fit(NamedTuple):
         amplitudes: Of each, in the unit of the samples.
         energy: Of the sound, without its DC offset.
         explained: How much of that the sines explain.
+        rest: The sound without the sines and the offset.
     """
 
     amplitudes: NDArray[np.float64]
     energy: float
     explained: float
+    rest: NDArray[np.float64]
 
 
 def fit_sines(samples: Samples, frequencies: Sequence[float]) -> Fit:
@@ -118,4 +120,5 @@ def fit_sines(samples: Samples, frequencies: Sequence[float]) -> Fit:
     explained = float(np.einsum("i,i->", weights, shares))
     count = len(frequencies)
     amplitudes = np.hypot(weights[1 : 1 + count], weights[1 + count :])
-    return Fit(amplitudes, max(0.0, whole - offset), max(0.0, explained - offset))
+    rest = samples - np.einsum("i,ij->j", weights, waves)
+    return Fit(amplitudes, max(0.0, whole - offset), max(0.0, explained - offset), rest)

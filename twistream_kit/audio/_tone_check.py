@@ -7,6 +7,7 @@ change within hundredths of a second.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +35,9 @@ _INSIDE = 40
 """So many samples after the begin and before the end are not measured: a tone is switched on
 softly."""
 
+_SHORTEST_CORE = 160
+"""An interrupted key needs a part of 20 ms by which it is measured."""
+
 _MEASURED = 640
 """How much of a tone is measured for its frequencies, in samples: 80 ms resolve 12 Hz."""
 
@@ -41,29 +45,46 @@ _SECTION = 480
 """The sections in which a tone is fitted are about that long; in longer ones a small error of the
 frequency would count."""
 
-_SHARE = 0.78
-"""The least share of the energy that the sines explain: 0.91 in noise 10 dB below the tone."""
-
-_SHARE_OF_A_SECTION = 0.6
-
-_DEVIATION = 0.024
+_DEVIATION = 0.022
 """How far a key may be off: ITU-T Q.24 demands 1.5 % (and 2 Hz), and that 3.5 % is refused."""
 
 _DEVIATIONS = np.linspace(-0.032, 0.032, 17)
 
-_TWIST_DB = 9.0
+_TWIST_DB = 8.0
 """The greatest difference of the levels of both frequencies: Q.24 demands 4 to 8 dB."""
 
-_HARMONIC = 0.06
-"""The most power at twice a frequency, relative to that frequency: -12 dB."""
+_HARMONIC = 0.05
+"""The most power at twice a frequency of a key, or at the harmonics beside them if they are two
+neighbouring ones of a voice; relative to the louder frequency: -13 dB."""
 
 _RELATED = (1 / 2, 1 / 3, 2 / 3, 3 / 2, 4 / 3)
 """If a tone is a harmonic of a voice, its neighbours are at these multiples."""
 
 _RELATED_POWER = 0.02
 
-_KEY_UNSTEADY, _BEEP_UNSTEADY = 1.6, 1.35
-"""The greatest ratio of the amplitudes in the sections of a tone, 4 and 2.6 dB."""
+_LOWEST_HZ, _HIGHEST_HZ = 100.0, 3900.0
+"""What else is heard of a tone is looked for between these."""
+
+
+class _Limits(NamedTuple):
+    """What a tone must keep.
+
+    Attributes:
+        share: The least share of the energy that the sines explain, in all sections together.
+        share_of_a_section: The same in each.
+        unsteady: The greatest ratio of the amplitudes of a sine in the sections.
+    """
+
+    share: float
+    share_of_a_section: float
+    unsteady: float
+
+
+_KEY = _Limits(0.72, 0.55, 1.6)
+"""The sines explain 0.91 in noise 10 dB below the tone, and 0.76 in noise 5 dB below it."""
+
+_BEEP = _Limits(0.82, 0.6, 1.35)
+"""Stricter, because a single note is more like a beep than a chord is like a key."""
 
 _LEAST_KEY, _MOST_KEY = 256, int(3.05 * SAMPLE_RATE)
 """A key of 40 ms whose begin and end are soft for 4 ms each measures 36 ms at half amplitude, less
@@ -100,18 +121,22 @@ def check_key(samples: Samples, nominal: tuple[float, float]) -> Checked | None:
         samples: The sound, with `AROUND` samples before and after what looked like the key.
         nominal: Its frequencies in Hz by ITU-T Q.23.
     """
-    middle = _take_middle(samples[AROUND:-AROUND])
-    found = [find_peak(middle, hz * (1 + _DEVIATIONS)) for hz in nominal]
+    shape = _find_edges(samples, nominal)
+    if not _LEAST_KEY <= shape.end - shape.begin <= _MOST_KEY:
+        return None
+    core = samples[shape.core]
+    found = [find_peak(_take_middle(core), hz * (1 + _DEVIATIONS)) for hz in nominal]
     if any(abs(hz / at - 1) > _DEVIATION for hz, at in zip(found, nominal, strict=True)):
         return None
-    checked = _check(samples, tuple(found), _LEAST_KEY, _KEY_UNSTEADY)
-    if checked is None or checked.end - checked.begin > _MOST_KEY:
+    checked = _check(core, shape, tuple(found), _KEY)
+    if checked is None:
         return None
     low, high = checked.levels_db
     if abs(high - low) > _TWIST_DB:
         return None
-    doubles = [2 * hz for hz in found]
-    return None if _has_power_at(samples, checked, doubles, _HARMONIC) else checked
+    apart = found[1] - found[0]
+    others = [2 * found[0], 2 * found[1], apart, found[0] - apart, found[1] + apart]
+    return None if _has_power_at(core, found, others, _HARMONIC) else checked
 
 
 def check_beep(samples: Samples, near_hz: float) -> Checked | None:
@@ -121,13 +146,17 @@ def check_beep(samples: Samples, near_hz: float) -> Checked | None:
         samples: The sound, with `AROUND` samples before and after what looked like the beep.
         near_hz: Its frequency, to a few Hz.
     """
-    steps = np.arange(-_BEEP_RANGE_HZ, _BEEP_RANGE_HZ + 1, _BEEP_STEP_HZ)
-    hz = find_peak(_take_middle(samples[AROUND:-AROUND]), near_hz + steps)
-    checked = _check(samples, (hz,), _LEAST_BEEP, _BEEP_UNSTEADY)
-    if checked is None:
+    shape = _find_edges(samples, (near_hz,))
+    if shape.end - shape.begin < _LEAST_BEEP:
         return None
+    core = samples[shape.core]
+    steps = np.arange(-_BEEP_RANGE_HZ, _BEEP_RANGE_HZ + 1, _BEEP_STEP_HZ)
+    hz = find_peak(_take_middle(core), near_hz + steps)
+    checked = _check(core, shape, (hz,), _BEEP)
     others = [hz * ratio for ratio in _RELATED]
-    return None if _has_power_at(samples, checked, others, _RELATED_POWER) else checked
+    if checked is None or _has_power_at(core, [hz], others, _RELATED_POWER):
+        return None
+    return checked
 
 
 def _take_middle(samples: Samples) -> Samples:
@@ -137,55 +166,68 @@ def _take_middle(samples: Samples) -> Samples:
 
 
 def _check(
-    samples: Samples, frequencies: tuple[float, ...], least: int, unsteady: float
+    core: Samples, shape: _Shape, frequencies: tuple[float, ...], limits: _Limits
 ) -> Checked | None:
-    begin, end = _find_edges(samples, frequencies)
-    if end - begin < least:
+    if len(core) < _SHORTEST_CORE:
         return None
-    core = samples[round(begin) + _INSIDE : round(end) - _INSIDE]
-    # Two sections at least, by which one that fades is told from one that lasts.
+    core = core[_INSIDE:-_INSIDE]
+    # Two sections at least, which differ where a tone fades.
     sections = np.array_split(core, max(2, round(len(core) / _SECTION)))
     fits = [fit_sines(section, frequencies) for section in sections]
-    energy, explained = (sum(each) for each in zip(*[fit[1:] for fit in fits], strict=True))
-    if explained <= _SHARE * energy:
+    if sum(fit.explained for fit in fits) <= limits.share * sum(fit.energy for fit in fits):
         return None
-    if any(fit.explained < _SHARE_OF_A_SECTION * fit.energy for fit in fits):
+    if any(fit.explained < limits.share_of_a_section * fit.energy for fit in fits):
         return None
     amplitudes = np.array([fit.amplitudes for fit in fits])
-    if np.any(amplitudes.max(axis=0) > unsteady * amplitudes.min(axis=0)):
+    if np.any(amplitudes.max(axis=0) > limits.unsteady * amplitudes.min(axis=0)):
         return None
-    usual = fit_sines(core, frequencies).amplitudes if len(fits) == 2 else _average(amplitudes)
+    usual = (
+        fit_sines(core, frequencies).amplitudes if len(fits) == 2 else _compute_average(amplitudes)
+    )
     levels = tuple(float(20 * np.log10(max(each, 1e-3) / FULL_SCALE)) for each in usual)
-    return Checked(frequencies, begin, end, levels) if max(levels) > _LEAST_LEVEL_DB else None
+    if max(levels) < _LEAST_LEVEL_DB:
+        return None
+    return Checked(frequencies, shape.begin, shape.end, levels)
 
 
-def _average(amplitudes: NDArray[np.float64]) -> NDArray[np.float64]:
+def _compute_average(amplitudes: NDArray[np.float64]) -> NDArray[np.float64]:
     average: NDArray[np.float64] = np.sqrt(np.square(amplitudes).mean(axis=0))
     return average
 
 
-def _find_edges(samples: Samples, frequencies: tuple[float, ...]) -> tuple[float, float]:
-    """Return where the amplitude rises above half of its usual value, and where it falls below."""
+class _Shape(NamedTuple):
+    """Where a tone begins and ends, in samples, and its longest part without an interruption."""
+
+    begin: float
+    end: float
+    core: slice
+
+
+def _find_edges(samples: Samples, frequencies: tuple[float, ...]) -> _Shape:
+    """Find where the amplitude is above half of its usual value."""
     amplitudes = follow_amplitude(samples, frequencies, _EDGE)
     first, last = AROUND, len(amplitudes) - AROUND
-    half = float(np.median(amplitudes[first:last])) / 2
-    is_below = amplitudes < half
+    is_below = amplitudes < float(np.median(amplitudes[first:last])) / 2
     before = np.flatnonzero(is_below[: first + _EDGE])
     after = np.flatnonzero(is_below[last - _EDGE :])
-    begin = float(before[-1] + 1) if len(before) else 0.0
-    end = float(after[0] + last - _EDGE) if len(after) else float(len(amplitudes))
-    # The middle of the window is where half of it is tone.
-    return begin + _EDGE / 2, end + _EDGE / 2
+    begin = int(before[-1]) + 1 if len(before) else 0
+    end = int(after[0]) + last - _EDGE if len(after) else len(amplitudes)
+    breaks = [begin - 1, *(begin + np.flatnonzero(is_below[begin:end])).tolist(), end]
+    longest = int(np.diff(breaks).argmax())
+    # The middle of a window is where half of it is tone.
+    half = _EDGE // 2
+    core = slice(breaks[longest] + 1 + half, breaks[longest + 1] + half)
+    return _Shape(begin + half, end + half, core)
 
 
 def _has_power_at(
-    samples: Samples, checked: Checked, frequencies: list[float], share: float
+    core: Samples, tone: Sequence[float], frequencies: list[float], share: float
 ) -> bool:
     """Whether one of these frequencies has more than a `share` of the power of the tone."""
-    core = samples[round(checked.begin) + _INSIDE : round(checked.end) - _INSIDE]
-    core = _take_middle(core)
-    heard = tuple(hz for hz in frequencies if 100 < hz < SAMPLE_RATE / 2 - 100)
-    waves = make_waves(len(core), (*checked.frequencies, *heard))
-    energies = measure_energies(core[None, :] - core.mean(), waves)[0]
-    ours, others = energies[: len(checked.frequencies)], energies[len(checked.frequencies) :]
-    return bool(np.any(others > share * ours.max()))
+    fit = fit_sines(_take_middle(core[_INSIDE:-_INSIDE]), tone)
+    heard = [hz for hz in frequencies if _LOWEST_HZ < hz < _HIGHEST_HZ]
+    # Of what remains, because twice the low frequency of a key may be close to its high one.
+    rest = fit.rest[None, :].astype(np.float32)
+    others = measure_energies(rest, make_waves(rest.shape[1], heard))
+    most = 0.5 * float(fit.amplitudes.max()) ** 2 * rest.shape[1]
+    return bool(np.any(others > share * most))

@@ -24,8 +24,11 @@ from twistream_kit.audio.clip import COLUMN_HZ, KEYS, ROW_HZ
 from twistream_kit.audio.g711 import decode_ulaw, is_int16
 from twistream_kit.audio.resample import SAMPLE_RATE
 from twistream_kit.errors import WrongState, WrongType
+from twistream_kit.listing import Listing
 
 K = TypeVar("K")
+
+_WHAT = "tones"
 
 _STEP = 80
 """The distance of a window to the next, for keys, in samples: 10 ms."""
@@ -35,8 +38,8 @@ _KEY_WINDOW, _BEEP_WINDOW, _BEEP_STEP = 160, 320, 160
 _BLOCK = 64 * _BEEP_STEP
 """How many samples are looked at in one go; more only takes more memory."""
 
-_FEWEST_POWER = 80.0**2
-"""The least mean square of a window, -52 dBFS: softer sound is not looked at."""
+_LEAST_AMPLITUDE = 80.0
+"""The least root mean square of a window, -52 dBFS: softer sound is not looked at."""
 
 _SHARE_OF_A_KEY = 0.5
 """The least share of the energy of a window at the two frequencies of a key.  It is 0.9 in the
@@ -60,6 +63,14 @@ _LOWEST_BEEP_HZ, _HIGHEST_BEEP_HZ = 385.0, 2065.0
 
 _SAME_HZ, _SAME_LEVEL = 12.0, 2.0
 """By how much a window of a beep may be off those before: in Hz, and as a ratio of powers."""
+
+_MOST_WINDOWS = _BLOCK // _BEEP_STEP + 2
+
+_KEY_PLACES = np.add.outer(_STEP * np.arange(2 * _MOST_WINDOWS), np.arange(_KEY_WINDOW))
+_BEEP_PLACES = np.add.outer(_BEEP_STEP * np.arange(_MOST_WINDOWS), np.arange(_BEEP_WINDOW))
+"""The samples of each window."""
+
+_HANN = np.hanning(_BEEP_WINDOW + 1)[:-1].astype(np.float32)
 
 _FEWEST_KEY_WINDOWS, _FEWEST_BEEP_WINDOWS = 2, 3
 """A key of 40 ms fills two windows at least, a beep of 100 ms three."""
@@ -94,9 +105,9 @@ class Tone:
 
     Example:
         >>> import twistream_kit as kit
-        >>> [tone] = kit.find_tones(kit.Clip.tone(440, 0.5))
-        >>> tone.kind, tone.hz, tone.level_db, round(tone.seconds, 1)
-        ('beep', (440.0,), -12.0, 0.5)
+        >>> kit.find_tones(kit.Clip.tone(440, 0.5) + kit.Clip.dtmf("7"))
+        Tone(beep, 0.00... to 0.49... s, 440.0 Hz, -12.0 dB)
+        Tone(key '7', 0.50... to 0.59... s, 852.0 and 1209.0 Hz, -9.0 dB, twist 0.0 dB)
     """
 
     kind: Literal["key", "beep"]
@@ -112,18 +123,27 @@ class Tone:
         """How long it lasts."""
         return self.end - self.begin
 
+    def __repr__(self) -> str:
+        what = f"key {self.key!r}" if self.kind == "key" else self.kind
+        twist = f", twist {self.twist_db:.1f} dB" if self.kind == "key" else ""
+        frequencies = " and ".join(f"{hz:.1f}" for hz in self.hz)
+        return (
+            f"Tone({what}, {self.begin:.3f} to {self.end:.3f} s, {frequencies} Hz,"
+            f" {self.level_db:.1f} dB{twist})"
+        )
+
 
 class ToneDetector:
     """Detects telephone keys and beeps, in frames as they come.
 
     A **key** is found from 40 ms on and up to 3 s, at levels of -45 to 0 dBFS, with a twist of up
-    to 9 dB, and at frequencies that are off by up to 1.5 %, as ITU-T Q.24 demands; a tone of less
+    to 8 dB, and at frequencies that are off by up to 1.5 %, as ITU-T Q.24 demands; a tone of less
     than 30 ms is none, nor is one that is off by 3.5 %.  Between two keys there are at least 30 ms;
     an interruption of 10 ms does not divide one.  A **beep** is one steady tone of 400 to 2000 Hz
     that lasts for 100 ms or more.  Both tones must hold most of the energy of the sound: noise may
     be 10 dB below them, while keys pressed during loud speech are not found.
 
-    A tone is reported once, when it has ended and it is certain that it was one: that is 40 to
+    A tone is reported once, when it has ended and it is certain that it was one: that is 50 to
     80 ms after its end.  One that still sounds is reported by `finish`.
 
     Attributes:
@@ -143,8 +163,8 @@ class ToneDetector:
     """
 
     def __init__(self) -> None:
-        self._sound = _Sound()
-        self._looked_at = 0
+        self._sound = _RecentSound()
+        self._fed = self._looked_at = 0
         self._keys: _Runs[int] = _Runs(_KEY_WINDOW, _FEWEST_KEY_WINDOWS, operator.eq)
         self._beeps: _Runs[_Beep] = _Runs(_BEEP_WINDOW, _FEWEST_BEEP_WINDOWS, _is_same_beep)
         self._last_key = (-1.0, -1.0)
@@ -153,9 +173,9 @@ class ToneDetector:
     @property
     def seconds(self) -> float:
         """How much sound there was so far."""
-        return self._sound.end / SAMPLE_RATE
+        return self._fed / SAMPLE_RATE
 
-    def feed(self, sound: bytes | bytearray | NDArray[np.int16]) -> list[Tone]:
+    def feed(self, sound: bytes | bytearray | NDArray[np.int16]) -> Listing[Tone]:
         """Process the next sound.
 
         Args:
@@ -175,25 +195,26 @@ class ToneDetector:
                 "the sound of this ToneDetector is finished; take a new one for other sound:"
                 " kit.ToneDetector()"
             )
+        self._fed += len(samples)
         found: list[Tone] = []
         for at in range(0, len(samples), _BLOCK):
             self._sound.append(samples[at : at + _BLOCK])
             found += self._look()
-        return found
+        return Listing.of(found, _WHAT)
 
-    def finish(self) -> list[Tone]:
+    def finish(self) -> Listing[Tone]:
         """End the sound; return the tones that it ended with.
 
         The second time there are none.
         """
         if self._is_finished:
-            return []
+            return Listing.of([], _WHAT)
         self._is_finished = True
         self._sound.append(np.zeros(2 * _BEEP_WINDOW, np.int16))
         found = self._look()
         self._keys.close()
         self._beeps.close()
-        return found + self._check(is_last=True)
+        return Listing.of([*found, *self._check(is_last=True)], _WHAT)
 
     def __repr__(self) -> str:
         return f"<ToneDetector: {self.seconds:.2f} s of sound>"
@@ -206,11 +227,12 @@ class ToneDetector:
             return []
         self._looked_at = begin + count * _BEEP_STEP
         heard = self._sound.take(begin, self._looked_at - _BEEP_STEP + _BEEP_WINDOW)
-        windows = np.lib.stride_tricks.sliding_window_view(heard, _BEEP_WINDOW)[::_BEEP_STEP]
-        halves = np.lib.stride_tricks.sliding_window_view(heard, _KEY_WINDOW)[::_STEP]
-        for number, pair in enumerate(_find_pairs(halves[: 2 * count])):
+        is_loud = len(heard) > 0 and max(-float(heard.min()), float(heard.max())) > _LEAST_AMPLITUDE
+        pairs = _find_pairs(heard[_KEY_PLACES[: 2 * count]]) if is_loud else [None] * (2 * count)
+        beeps = _find_beeps(heard[_BEEP_PLACES[:count]]) if is_loud else [None] * count
+        for number, pair in enumerate(pairs):
             self._keys.note(begin + number * _STEP, pair)
-        for number, beep in enumerate(_find_beeps(windows)):
+        for number, beep in enumerate(beeps):
             self._beeps.note(begin + number * _BEEP_STEP, beep)
         found = self._check()
         self._forget()
@@ -350,7 +372,7 @@ class _Runs(Generic[K]):
         return self._closed if self.current is None else [*self._closed, self.current]
 
 
-class _Sound:
+class _RecentSound:
     """The last part of a sound, by the number of its samples."""
 
     def __init__(self) -> None:
@@ -382,7 +404,9 @@ class _Sound:
 def _find_pairs(windows: Samples) -> list[int | None]:
     """Return for each window ``4 * row + column`` of the key that it looks like, or None."""
     pairs: list[int | None] = [None] * len(windows)
-    loud = np.flatnonzero(np.einsum("ij,ij->i", windows, windows) > _FEWEST_POWER * _KEY_WINDOW)
+    loud = np.flatnonzero(
+        np.einsum("ij,ij->i", windows, windows) > _LEAST_AMPLITUDE**2 * _KEY_WINDOW
+    )
     if not len(loud):
         return pairs
     heard = windows[loud] - windows[loud].mean(axis=1, keepdims=True)
@@ -408,14 +432,16 @@ def _make_key_waves() -> Samples:
 def _find_beeps(windows: Samples) -> list[_Beep | None]:
     """Return for each window the beep that it looks like, or None."""
     beeps: list[_Beep | None] = [None] * len(windows)
-    loud = np.flatnonzero(np.einsum("ij,ij->i", windows, windows) > _FEWEST_POWER * _BEEP_WINDOW)
+    loud = np.flatnonzero(
+        np.einsum("ij,ij->i", windows, windows) > _LEAST_AMPLITUDE**2 * _BEEP_WINDOW
+    )
     if not len(loud):
         return beeps
     heard = windows[loud] - windows[loud].mean(axis=1, keepdims=True)
-    powers = np.square(np.abs(np.fft.rfft(heard * _make_hann(), axis=1)))
+    powers = np.square(np.abs(np.fft.rfft(heard * _HANN, axis=1)))
     first, last = int(_LOWEST_BEEP_HZ / _BIN_HZ), math.ceil(_HIGHEST_BEEP_HZ / _BIN_HZ)
     best = powers[:, first : last + 1].argmax(axis=1) + first
-    near = np.take_along_axis(powers, best[:, None] + np.arange(-2, 3), axis=1)
+    near = powers[np.arange(len(loud))[:, None], best[:, None] + np.arange(-2, 3)]
     power = near.sum(axis=1)
     before, peak, after = np.log(near[:, 1:4].T + 1e-9)
     hz = _BIN_HZ * (best + 0.5 * (before - after) / np.minimum(before - 2 * peak + after, -1e-9))
@@ -425,11 +451,6 @@ def _find_beeps(windows: Samples) -> list[_Beep | None]:
     for at in np.flatnonzero(is_beep):
         beeps[loud[at]] = _Beep(float(hz[at]), float(power[at]))
     return beeps
-
-
-@cache
-def _make_hann() -> Samples:
-    return np.hanning(_BEEP_WINDOW + 1)[:-1].astype(np.float32)
 
 
 def _is_same_beep(last: _Beep, beep: _Beep) -> bool:

@@ -191,6 +191,7 @@ async def everything(tmp_path, twilio, eventually, capture, objection):
         *(examination, Finding(EVIL, "warning", EVIL, EVIL, EVIL), examination.figures),
         *(Spectrum(np.array([500.0]), np.array([1.0])), examination.spectrum_before),
         *(kit.Resampler(8000), kit.VoiceTrigger(), kit.Secret(EVIL)),
+        *(kit.Tone("beep", EVIL, (1000.0,), 1.0, 2.0, -12.0), kit.ToneDetector()),
         *(SpeechDetector(), TURN, TurnFigure("barge_in_ms", (300.0,))),
         kit.Turns(Series.of([TURN], "turns"), 9.0, ((3.0, 4.0),), 1, 500.0),
         *(RunningThings([(EVIL, EVIL)]), RunningThings(), done, Pending()),

@@ -170,6 +170,10 @@ VALUES: dict[tuple[str, str], Callable[[Any], Html]] = {
     ),
     ("twistream_kit.audio.measure", "Spectrum"): show_spectrum,
     ("twistream_kit.audio.resample", "Resampler"): show_resampler,
+    ("twistream_kit.audio.tone_detector", "Tone"): _make_show(
+        "kind key hz begin end level_db twist_db", "A tone"
+    ),
+    ("twistream_kit.audio.tone_detector", "ToneDetector"): _make_show("seconds", "A tone detector"),
     ("twistream_kit.audio.voice_trigger", "VoiceTrigger"): show_voice_trigger,
     ("twistream_kit.diagnosis.speech", "SpeechDetector"): show_speech_detector,
     ("twistream_kit.live.settings.secret", "Secret"): show_secret,
