@@ -231,13 +231,13 @@ class SimulatedTwilio:
             >>> call = twilio.client.calls.create(
             ...     to=phone.number, from_=twilio.numbers[0],
             ...     machine_detection="DetectMessageEnd",
-            ...     twiml="<Response><Say>Call me back</Say></Response>",
+            ...     twiml="<Response><Say>Hello</Say></Response>",
             ... )
             >>> phone.until("in-call").result(10), phone.until("idle").result(10)
             ('in-call', 'idle')
             >>> call.fetch().answered_by
             'machine_end_beep'
-            >>> phone.recorded.seconds > 0.5
+            >>> phone.recorded.seconds > 0.2
             True
         """
         mailbox = MailboxSettings(greeting, beep_hz, record_seconds, silence_seconds)
