@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.errors import CallRefused, LocalProtocolError, ServerStopped
+from twistream_kit.errors import CallRefused, LocalProtocolError, ServerStopped, WrongValue
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 ALICE, BOB = "+15550100001", "+15550100002"
@@ -240,3 +240,32 @@ async def set_voice_url(twilio, url):
         twilio.client.incoming_phone_numbers.list, phone_number=twilio.numbers[0]
     )
     await asyncio.to_thread(number.update, voice_url=url)
+
+
+def test_what_a_mailbox_does_is_refused_of_other_telephones(twilio):
+    with pytest.raises(WrongValue) as caught:
+        twilio.phone(ALICE, greeting=Clip.tone(330, 1))
+    assert "are those of a mailbox" in str(caught.value)
+    assert 'Write answer="mailbox"' in str(caught.value)
+    assert twilio.phone(ALICE, "mailbox").answers == "mailbox"
+    assert twilio.phone(ALICE).answers == "auto"
+
+
+async def test_a_telephone_that_was_a_mailbox_is_none_in_its_next_call(twilio, place, eventually):
+    phone = twilio.phone(ALICE, "mailbox", greeting=Clip.tone(330, 0.1), beep_hz=None)
+    await place("<Say>one two</Say>")
+    await eventually(lambda: twilio.calls[0].over)
+    assert phone.recorded.seconds > 0.1
+    twilio.phone(ALICE)
+    await place("<Pause/>")
+    await eventually(lambda: len(twilio.calls) == 2 and twilio.calls[1].started)
+    assert (phone.mailbox, phone.recorded.payload) == (None, b"")
+
+
+async def test_a_mailbox_does_not_answer_the_calls_that_its_telephone_makes(
+    twilio, media, site, eventually
+):
+    phone = twilio.phone(ALICE, "mailbox")
+    await set_voice_url(twilio, site.twiml("/voice", media.connect()))
+    await phone.dial(twilio.numbers[0])
+    assert (phone.state, phone.mailbox) == ("in-call", None)

@@ -250,6 +250,14 @@ class SpeechDetector:
             edges.append(SpeechEdge("ends", self._last))
         return edges
 
+    @property
+    def spoken_frames(self) -> int:
+        """How many frames the speech that has not ended has from its first to its last so far.
+
+        A pause after its last frame does not count; 0 if there is no speech.
+        """
+        return self._last - self._begin if self.speaking else 0
+
     def __repr__(self) -> str:
         state = "speech" if self.speaking else "no speech"
         return (

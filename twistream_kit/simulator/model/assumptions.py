@@ -136,6 +136,15 @@ ECHO_DELAY_MS = 200
 ECHO_GAIN = 0.1
 """34 [ASM]: the amplitude of the echo, -20 dB."""
 
+FAX_HZ = 2100
+"""41 [ASM]: the tone by which a fax machine that answers is known (ITU-T T.30: 2100 Hz, CED)."""
+
+FAX_SECONDS = 0.5
+"""41 [ASM]: how long that tone has to last; a fax machine sends it for 2.6 to 4 s (T.30)."""
+
+SENT_KEY_MS, SENT_GAP_MS = 100, 100
+"""46 [ASM]: the length of each key of SendDigits and ``<Play digits>``, and of the gap after it."""
+
 
 ExtraFields = Literal["drop", "execute"]
 EndedCallUpdate = Literal[404, 400]
