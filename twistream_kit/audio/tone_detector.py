@@ -165,8 +165,8 @@ class ToneDetector:
     def __init__(self) -> None:
         self._sound = _RecentSound()
         self._fed = self._looked_at = 0
-        self._keys: _Runs[int] = _Runs(_KEY_WINDOW, _FEWEST_KEY_WINDOWS, operator.eq)
-        self._beeps: _Runs[_Beep] = _Runs(_BEEP_WINDOW, _FEWEST_BEEP_WINDOWS, _is_same_beep)
+        self._keys: _Repeats[int] = _Repeats(_KEY_WINDOW, _FEWEST_KEY_WINDOWS, operator.eq)
+        self._beeps: _Repeats[_Beep] = _Repeats(_BEEP_WINDOW, _FEWEST_BEEP_WINDOWS, _is_same_beep)
         self._last_key = (-1.0, -1.0)
         self._is_finished = False
 
@@ -326,7 +326,7 @@ class _Run(Generic[K]):
     opening: Tone | None = None
 
 
-class _Runs(Generic[K]):
+class _Repeats(Generic[K]):
     """Collects windows that look like the same tone.
 
     Args:
