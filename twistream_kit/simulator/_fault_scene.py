@@ -85,7 +85,7 @@ class OrdinaryCall:
 
     @property
     def problem(self) -> str:
-        """Why no fault can be told from an ordinary call, or empty."""
+        """Why no fault can be tried, since an ordinary call does not work; or empty."""
         if self.has_other_sid:
             return "messages of the server have a streamSid that is not the one of start"
         if self.ended is not None and self.ended.close_code not in MEANT_CODES:
