@@ -85,7 +85,7 @@ class FaultReport:
         ...     async for samples in stream.audio():
         ...         stream.play(samples)
         >>> server = kit.start(kit.StreamServer(echo))
-        >>> report = kit.inject_faults(server.url, only="stop-twice", scale=0.1).result(60)
+        >>> report = kit.inject_faults(server.url, only="hang-up-in-answer", scale=0.1).result(60)
         >>> report.ok, report.rows[0].outcome
         (True, 'green')
     """
