@@ -22,13 +22,17 @@ from websockets.sync.server import serve
 
 import twistream_kit as kit
 from support.captures import capture_of
+from support.cases import free_port
 from support.reports import report_of
 from twistream_kit import cli
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.cli import main
+from twistream_kit.listing import Series
+from twistream_kit.pending import Pending, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.signature import sign
+from twistream_kit.simulator.fault_report import FaultReport, FaultRow
 from twistream_kit.simulator.stream.pacer import LatenessReport
 
 SAMPLES = Path(__file__).parents[1] / "sample_audio"
@@ -865,3 +869,46 @@ def test_name_with_control_characters_does_not_reach_the_terminal(run, tmp_path,
     capture_of(SID).save(names["capture"])
     _, out, err = run(*(part.format(**names) for part in argv))
     assert not set("\x1b\x07\x9b\u202e") & set(out + err)
+
+
+def test_faults_reports_what_a_server_survives_and_writes_it_for_junit(run, tmp_path):
+    junit = tmp_path / "faults.xml"
+    options = ["--only", "hang-up-after-connected", "--scale", "0.1", "--seed", "5"]
+    with server() as url:
+        code, out, err = run("faults", url, *options, "--json", "--junit", junit)
+    report = json.loads(out)
+    assert (code, report["ok"], report["seed"]) == (0, True, 5)
+    assert [row["name"] for row in report["rows"]] == ["hang-up-after-connected"]
+    assert f"saved {junit}" in err
+    suite = ElementTree.parse(junit).getroot().find("testsuite")
+    assert (suite.get("name"), suite.get("tests")) == ("twistream faults", "1")
+
+
+def test_faults_ends_with_1_when_a_server_does_not_survive_one(run, monkeypatch):
+    red = FaultRow("gaps", "title", "red", "it closed", "goes on", "read on", "source")
+    lateness = LatenessReport(1, 0, 0, 0, 0, 0)
+    report = FaultReport("ws://x", Series.of([red], "faults"), 0, 1.0, 1.0, "fine", lateness)
+    pending = Pending()
+    fulfil(pending, report)
+    monkeypatch.setattr(
+        "twistream_kit.simulator.faults.inject_faults", lambda url, **options: pending
+    )
+    code, out, _ = run("faults", "ws://127.0.0.1:9/media")
+    assert code == 1
+    assert "RED        gaps" in out
+    assert "repair        read on" in out
+
+
+def test_faults_refuses_what_is_not_there_another_machine_and_a_name_that_no_fault_has(
+    run, tmp_path
+):
+    junit = tmp_path / "faults.xml"
+    code, _, err = run("faults", f"ws://127.0.0.1:{free_port()}/media", "--junit", junit)
+    assert (code, "31902" in junit.read_text()) == (3, True), err
+    code, _, err = run("faults", "wss://bot.example.com/media")
+    assert code == 2
+    assert "would break about 51 streams on it" in err
+    assert "(--remote in a shell)" in err
+    code, _, err = run("faults", "ws://127.0.0.1:9/media", "--only", "gap")
+    assert code == 2
+    assert "there is no fault 'gap'; there are half-open, no-close" in err

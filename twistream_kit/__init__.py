@@ -18,7 +18,8 @@ Run things beside the cells, and wait for results.
     start, stop, running, url_of, Pending, allow_nested_asyncio, verbose_errors
 
 Simulated Twilio.
-    SimulatedTwilio, SimulatedAccount, Phone, simulate_call, CallReport, Behaviour, Line
+    SimulatedTwilio, SimulatedAccount, Phone, simulate_call, CallReport, inject_faults, FaultReport,
+    Behaviour, Line
 
 The server, its streams and its public address.
     StreamServer, StreamApp, MediaStream, Speech, Playing, StreamEnd, PlayOutcome, MarkOutcome,
@@ -146,6 +147,8 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.protocol.marks import PlayOutcome as PlayOutcome
     from twistream_kit.protocol.twiml import connect_stream as connect_stream
     from twistream_kit.simulator import caller as caller
+    from twistream_kit.simulator.fault_report import FaultReport as FaultReport
+    from twistream_kit.simulator.faults import inject_faults as inject_faults
     from twistream_kit.simulator.line.line import Line as Line
     from twistream_kit.simulator.model.assumptions import Behaviour as Behaviour
     from twistream_kit.simulator.phone import Phone as Phone
@@ -182,6 +185,8 @@ _HOMES = {
     "twistream_kit.simulator.phone": "Phone",
     "twistream_kit.simulator.simulate_call": "simulate_call",
     "twistream_kit.simulator.report": "CallReport",
+    "twistream_kit.simulator.faults": "inject_faults",
+    "twistream_kit.simulator.fault_report": "FaultReport",
     "twistream_kit.simulator.model.assumptions": "Behaviour",
     "twistream_kit.simulator.line.line": "Line",
     # The server, its streams and its public address.
@@ -263,6 +268,7 @@ _SHOWN = {
     "twistream_kit.simulator.rest.account": "SimulatedAccount",
     "twistream_kit.simulator.phone": "Phone",
     "twistream_kit.simulator.report": "CallReport",
+    "twistream_kit.simulator.fault_report": "FaultReport FaultRow",
     "twistream_kit.simulator.caller": "CallerAct Script Step",
     "twistream_kit.simulator.model.assumptions": "Behaviour",
     "twistream_kit.simulator.line.line": "Line",

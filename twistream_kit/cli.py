@@ -15,7 +15,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from twistream_kit.errors import (
     CallRefused,
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from twistream_kit.pending import Pending
     from twistream_kit.simulator.report import CallReport
 
+_Result = TypeVar("_Result")
+
 MOST_OBJECTIONS = 20
 """So many of a file are shown: one with more is mostly another file than was meant."""
 
@@ -39,8 +41,8 @@ exit codes:
   0    fine
   1    something is objected to: a file that is not ready for a call or cannot be
        read as sound, a message that Twilio would refuse, a call in which anything
-       went wrong or took longer than its limit, an error that the doctor finds, a
-       JupyterLab that fails
+       went wrong or took longer than its limit, a fault that a server does not
+       survive, an error that the doctor finds, a JupyterLab that fails
   2    usage: a wrong option, a file that is not there, an unknown code
   3    no connection to the server
   130  interrupted with Ctrl-C
@@ -185,6 +187,9 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_call_options(
         add_command("call", _call, "call a Media Streams server and report what happens")
     )
+    _add_fault_options(
+        add_command("faults", _try_faults, "break streams of a server, and say what it survives")
+    )
     inspect_stream = add_command(
         "inspect-stream", _inspect_stream, "show and review what passes between Twilio and a server"
     )
@@ -271,7 +276,7 @@ def _parse_limit(text: str) -> float:
 
 
 def _add_call_options(call: argparse.ArgumentParser) -> None:
-    call.add_argument("url", metavar="URL", help="wss://…, or ws:// on this machine")
+    _add_url(call)
     call.add_argument(
         "--say", type=Path, metavar="FILE", help="play this sound file as the voice of the caller"
     )
@@ -287,13 +292,7 @@ def _add_call_options(call: argparse.ArgumentParser) -> None:
     call.add_argument(
         "--seed", type=int, metavar="N", help="decide with this what the script leaves to chance"
     )
-    call.add_argument(
-        "--param",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a custom parameter, as set by <Parameter>; may be repeated",
-    )
+    _add_parameters(call)
     call.add_argument(
         "--seconds",
         type=float,
@@ -342,11 +341,65 @@ def _add_call_options(call: argparse.ArgumentParser) -> None:
     call.add_argument(
         "--force", action="store_true", help="let --save and --junit replace existing files"
     )
-    call.add_argument(
+    _add_auth_token(call)
+
+
+def _add_url(command: argparse.ArgumentParser) -> None:
+    command.add_argument("url", metavar="URL", help="wss://…, or ws:// on this machine")
+
+
+def _add_parameters(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a custom parameter, as set by <Parameter>; may be repeated",
+    )
+
+
+def _add_auth_token(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "--auth-token-from",
         metavar="VARIABLE",
         help="sign the handshake with the token in this environment variable",
     )
+
+
+def _add_fault_options(faults: argparse.ArgumentParser) -> None:
+    _add_url(faults)
+    faults.add_argument(
+        "--only",
+        action="append",
+        metavar="NAME",
+        help="try this fault; may be repeated, all are tried if left out: half-open, no-close …",
+    )
+    faults.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="decide the order with this number"
+    )
+    faults.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="multiply how long faults last with this: 0.1 is quicker, and less like Twilio",
+    )
+    faults.add_argument(
+        "--pid",
+        type=int,
+        metavar="N",
+        help="also say what each fault leaves in this process: memory, descriptors, threads",
+    )
+    faults.add_argument(
+        "--remote", action="store_true", help="let URL be on another machine, which may suffer"
+    )
+    faults.add_argument("--json", action="store_true", help="print the report as JSON")
+    faults.add_argument(
+        "--junit", type=Path, metavar="FILE", help="write the faults as test cases of JUnit"
+    )
+    faults.add_argument("--force", action="store_true", help="let --junit replace a file")
+    _add_parameters(faults)
+    _add_auth_token(faults)
 
 
 def _start_tutorial(arguments: argparse.Namespace) -> int:
@@ -533,7 +586,7 @@ def _call(arguments: argparse.Namespace) -> int:
         report = _wait(pending)
     except CallRefused as error:
         if arguments.junit:
-            _save_junit_error(error, arguments.junit, overwrite=arguments.force)
+            _save_junit_error("call", error, arguments.junit, overwrite=arguments.force)
         raise
     return _finish_call(report, arguments, limits)
 
@@ -553,6 +606,33 @@ def _read_lines(arguments: argparse.Namespace) -> dict[str, Any]:
         raise SettingsError(str(error)) from error
 
 
+def _try_faults(arguments: argparse.Namespace) -> int:
+    from twistream_kit.simulator.fault_report import save_fault_junit
+    from twistream_kit.simulator.faults import inject_faults
+    from twistream_kit.simulator.report import check_junit
+
+    if arguments.junit:
+        check_junit(arguments.junit, overwrite=arguments.force)
+    options: dict[str, Any] = {"parameters": _parse_parameters(arguments.param)}
+    if arguments.auth_token_from:
+        options["auth_token"] = _read_variable(arguments.auth_token_from)
+    for name in ("only", "seed", "scale", "pid", "remote"):
+        options[name] = getattr(arguments, name)
+    try:
+        report = _wait(inject_faults(arguments.url, **options))
+    except CallRefused as error:
+        if arguments.junit:
+            _save_junit_error("faults", error, arguments.junit, overwrite=arguments.force)
+        raise
+    except (TypeError, ValueError) as error:
+        raise SettingsError(str(error)) from error
+    _print(json.dumps(report.to_dict(), indent=2) if arguments.json else report)
+    if arguments.junit:
+        save_fault_junit(report, arguments.junit, overwrite=arguments.force)
+        _print(f"saved {arguments.junit}", file=sys.stderr)
+    return FINE if report.ok else OBJECTIONS
+
+
 def _begin_call(url: str, options: dict[str, Any], *, expect_silence: bool) -> Pending[CallReport]:
     from twistream_kit.simulator.caller import ScriptError
     from twistream_kit.simulator.simulate_call import simulate_call
@@ -565,13 +645,13 @@ def _begin_call(url: str, options: dict[str, Any], *, expect_silence: bool) -> P
         raise SettingsError(str(error)) from error
 
 
-def _save_junit_error(error: CallRefused, target: Path, *, overwrite: bool) -> None:
+def _save_junit_error(case: str, error: CallRefused, target: Path, *, overwrite: bool) -> None:
     """Write that there was no call; without a file, CI would say that nothing was tested."""
     from twistream_kit.audio.clip import write_file
     from twistream_kit.diagnosis.junit import build_junit_error
 
     with write_file(target, overwrite=overwrite) as opened:
-        opened.write(build_junit_error("twistream call", "call", error).encode())
+        opened.write(build_junit_error(f"twistream {case}", case, error).encode())
     _print(f"saved {target}", file=sys.stderr)
 
 
@@ -625,15 +705,13 @@ def _inspect_stream(arguments: argparse.Namespace) -> int:
     return OBJECTIONS if command.has_objections else FINE
 
 
-def _wait(pending: Any) -> CallReport:
+def _wait(pending: Pending[_Result]) -> _Result:
     while True:  # in steps, because on Windows Ctrl-C does not interrupt a longer wait
         try:
-            report: CallReport = pending.result(0.25)
+            return pending.result(0.25)
         except TimeoutError:
             if pending.done():
                 raise
-        else:
-            return report
 
 
 def _parse_parameters(pairs: list[str]) -> dict[str, str]:

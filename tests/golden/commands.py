@@ -32,6 +32,7 @@ COMMANDS = (
     "explain",
     "review",
     "call",
+    "faults",
     "inspect-stream",
 )
 GREETING, QUESTION = SAMPLES / "greeting.wav", SAMPLES / "question.wav"

@@ -545,3 +545,30 @@ def test_a_late_simulator_is_said_below_the_turns_with_how_late_it_was(tmp_path,
     assert text.endswith(
         " (100 frames, late by 1.0 ms (median), 90.0 ms (99th percentile), 300.0 ms (worst))."
     )
+
+
+@pytest.mark.slow
+def test_twistream_faults_breaks_streams_and_shows_the_report_of_a_test_that_fails(run):
+    said = run(
+        """
+        import asyncio
+
+        def test_it_survives(twistream_faults, good):
+            report = twistream_faults(good, only="gaps", scale=0.1)
+            assert [row.outcome for row in report.rows] == ["green"]
+
+        def test_it_is_refused_on_a_loop(twistream_faults, good):
+            async def wait_here():
+                twistream_faults(good)
+
+            asyncio.run(wait_here())
+
+        def test_it_fails(twistream_faults, good):
+            report = twistream_faults(good, only="stop-twice", scale=0.1)
+            assert not report.ok
+        """
+    )
+    assert "2 failed, 1 passed" in said, said
+    assert "twistream_faults(…) was called in an async test" in said
+    assert "Captured report of faults" in said
+    assert "green      stop-twice" in said

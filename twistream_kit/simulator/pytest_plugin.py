@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from twistream_kit.audio.clip import Clip
     from twistream_kit.pending import Pending
+    from twistream_kit.simulator.fault_report import FaultReport
     from twistream_kit.simulator.report import CallReport
     from twistream_kit.simulator.twilio import SimulatedTwilio
 
@@ -49,7 +50,7 @@ _OPTIONS = ("ring_seconds", "behaviour", "numbers", "account")
 _MARKER = (
     f"twilio(**options): options of twistream_twilio for this test: {', '.join(_OPTIONS)}, "
     "as for twistream_kit.SimulatedTwilio; behaviour also applies to "
-    "twistream_call"
+    "twistream_call and twistream_faults"
 )
 
 
@@ -134,6 +135,60 @@ def twistream_call(request: pytest.FixtureRequest) -> SimulatedCaller:
     return SimulatedCaller(request)
 
 
+@pytest.fixture
+def twistream_faults(request: pytest.FixtureRequest) -> FaultInjector:
+    """Break streams of a Media Streams server and get the report, a `FaultReport`.
+
+    Write ``report = twistream_faults(url, scale=0.1)`` and ``assert report.ok``, or in an async
+    test ``report = await twistream_faults.start(url, …)``.  It is shown under a test that fails.
+    """
+    return FaultInjector(request)
+
+
+class FaultInjector:
+    """The value of the fixture `twistream_faults`; call it to try faults."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._request = request
+
+    def __call__(self, url: str, *, timeout: float = 600.0, **options: Any) -> FaultReport:
+        """Try the faults, and wait for the report.
+
+        Args:
+            url: The server's WebSocket: wss, or ws on this machine.
+            timeout: The seconds to wait.
+            options: ``only``, ``seed``, ``scale``, ``pid``, ``remote``, ``parameters``,
+                ``auth_token``, ``behaviour``: as for `inject_faults`.
+
+        Raises:
+            CallRefused: If the server cannot be reached, or refuses.
+            TimeoutError: If there is no report within the timeout.
+            WouldDeadlock: If called on a running loop, which the server may need to answer.
+        """
+        _refuse_on_a_loop("twistream_faults")
+        report = self._begin(url, options).result(timeout)
+        self._note(report)
+        return report
+
+    def start(self, url: str, **options: Any) -> Pending[FaultReport]:
+        """Try the faults and return at once; await the result, or call its ``.result(timeout)``."""
+        pending = self._begin(url, options)
+        pending.add_done_callback(
+            lambda done: None if done.exception() else self._note(done.result())
+        )
+        return pending
+
+    def _begin(self, url: str, options: dict[str, Any]) -> Pending[FaultReport]:
+        from twistream_kit.simulator.faults import inject_faults
+
+        if "behaviour" in (marked := _read_options(self._request)):
+            options = {"behaviour": marked["behaviour"]} | options
+        return inject_faults(url, **options)
+
+    def _note(self, report: FaultReport) -> None:
+        _show(self._request, "call", "report of faults", str(report))
+
+
 class SimulatedCaller:
     """The value of the fixture `twistream_call`; call it to make a call."""
 
@@ -168,7 +223,7 @@ class SimulatedCaller:
             TimeoutError: If there is no report within the timeout.
             WouldDeadlock: If called on a running loop, which the server may need to answer.
         """
-        _refuse_on_a_loop()
+        _refuse_on_a_loop("twistream_call")
         if timeout is None:
             timeout = self._read_timeout(options)
         report = self._begin(url, say, options).result(timeout)
@@ -340,7 +395,7 @@ def _save_plot(
     raise AssertionError
 
 
-def _refuse_on_a_loop() -> None:
+def _refuse_on_a_loop(fixture: str) -> None:
     import asyncio
 
     try:
@@ -350,7 +405,7 @@ def _refuse_on_a_loop() -> None:
     from twistream_kit.errors import WouldDeadlock
 
     raise WouldDeadlock(
-        "twistream_call(…) was called in an async test",
+        f"{fixture}(…) was called in an async test",
         consequence="A server on the same loop could not answer, and both would wait",
-        fix="Use `report = await twistream_call.start(url, …)`",
+        fix=f"Use `report = await {fixture}.start(url, …)`",
     )

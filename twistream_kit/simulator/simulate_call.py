@@ -128,18 +128,14 @@ def simulate_call(
     """
     behaviour = _set_lines(check_behaviour(behaviour), line, line_back)
     read_url(url, behaviour)
-    if auth_token is not None and not isinstance(auth_token, str):  # its value is never shown
-        raise WrongType(
-            f"auth_token is of type {type(auth_token).__name__}; give a string, such as that of "
-            "secret.reveal()"
-        )
+    check_auth_token(auth_token)
     plan = CallerPlan(
         url,
         _check_say(say),
         _check_keys(press),
         _check_script(script, seed, is_alone=say is None and not press),
         _check_seconds(seconds),
-        _check_parameters(parameters),
+        check_parameters(parameters),
         behaviour,
         auth_token,
         expect_silence=bool(expect_silence),
@@ -154,7 +150,7 @@ def simulate_call(
     pending: Pending[CallReport] = Pending(None, subject)
     run_call(
         partial(_run, plan, pending),
-        lambda: begin_thread(plan.thread_name, fail, pending, _make_ended_error()),
+        lambda: begin_thread(plan.thread_name, fail, pending, build_ended_error()),
     )
     return pending
 
@@ -234,7 +230,16 @@ def _check_seconds(seconds: float | None) -> float | None:
     return seconds
 
 
-def _check_parameters(parameters: Mapping[Any, Any] | None) -> dict[str, str]:
+def check_auth_token(auth_token: object) -> None:
+    """Refuse an auth token that is no string; its value is never shown."""
+    if auth_token is not None and not isinstance(auth_token, str):
+        raise WrongType(
+            f"auth_token is of type {type(auth_token).__name__}; give a string, such as that of "
+            "secret.reveal()"
+        )
+
+
+def check_parameters(parameters: Mapping[Any, Any] | None) -> dict[str, str]:
     """Return `parameters` if they are allowed in TwiML (PROTOCOL.md §1.4)."""
     if not isinstance(parameters, Mapping | None):
         raise WrongType(f"parameters is {parameters!r}; give a dict of names and values")
@@ -272,7 +277,8 @@ def _fulfil(pending: Pending[CallReport], make_report: Callable[[], CallReport])
         fulfil(pending, report)
 
 
-def _make_ended_error() -> ServerStopped:
+def build_ended_error() -> ServerStopped:
+    """Return the error of a call whose event loop has ended."""
     return ServerStopped(
         "the event loop of all simulated calls has ended",
         consequence="The report cannot arrive any more",

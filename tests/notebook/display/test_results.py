@@ -43,10 +43,11 @@ from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol.codes import TWILIO_CODES
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.protocol.service_codes import ServiceCode
-from twistream_kit.simulator import caller
+from twistream_kit.simulator import _step_values, caller
 from twistream_kit.simulator.call.call import Progress
 from twistream_kit.simulator.call.handset import Handset
 from twistream_kit.simulator.call.streams import CallStreams
+from twistream_kit.simulator.fault_report import FaultRow
 from twistream_kit.simulator.line.stream import LineStream
 from twistream_kit.simulator.model.debugger import Debugger, DebuggerEntry, Unlogged
 from twistream_kit.simulator.stream.pacer import Lateness, LatenessReport, Pacer
@@ -67,8 +68,8 @@ WITHOUT = {
     Handset: "part of a simulated call: its mouth and its ear",
     CallStreams: "part of a simulated call: its side of the sockets",
     Progress: "part of a simulated call: its status callbacks",
-    caller._Choice: "part of a step, until the seed of the script draws from it",
-    caller._Range: "part of a step, until the seed of the script draws from it",
+    _step_values.Choice: "part of a step, until the seed of the script draws from it",
+    _step_values.Range: "part of a step, until the seed of the script draws from it",
     LineStream: "part of a call: the way of one direction's sound",
     to_twilio.MessageEncoder: "a function with its stream: no result of anything",
 }
@@ -159,6 +160,15 @@ def a_call_report(capture, objection, debugger):
     )
 
 
+FAULT_ROW = FaultRow(EVIL, EVIL, "red", EVIL, EVIL, EVIL, EVIL, 1.0, 30.0, None, EVIL)
+
+
+def a_fault_report():
+    green = FaultRow(EVIL, EVIL, "green", EVIL, EVIL, EVIL, EVIL, next_call_ms=99.5)
+    rows = Series.of([FAULT_ROW, green], "faults")
+    return kit.FaultReport(EVIL, rows, 0, 1.0, 9.0, EVIL, LatenessReport(1, 0, 0, 0, 0, 0))
+
+
 async def a_simulated_call(twilio, eventually):
     phone = twilio.phone("+15550100001")
     made = await asyncio.to_thread(
@@ -204,6 +214,7 @@ async def everything(tmp_path, twilio, eventually, capture, objection):
         *(debugger, Debugger(), debugger[0], Unlogged(objection, EVIL)),
         DebuggerEntry(31951, EVIL, "error", EVIL, EVIL, EVIL, EVIL.encode(), several),
         a_call_report(capture, objection, debugger),
+        *(FAULT_ROW, a_fault_report()),
         *(caller.listen(), caller.Script([caller.say(kit.Clip(b"\x80", EVIL))], name=EVIL)),
         caller.CallerAct("say", 0, 1, kit.Clip(b"\x80", EVIL), EVIL, EVIL, objection),
         *(kit.StreamServer(), stream, stream.play(b"\x80" * 160, mark="x"), stream.audio()),
@@ -351,6 +362,16 @@ def test_a_long_list_shows_its_beginning_and_how_many_there_are():
     assert render_html(gaps).count("<tr ") == 101
     assert "1000 gaps, of which the first 100 are shown" in render_html(gaps)
     assert repr(gaps).splitlines()[100:] == ["… and 900 more gaps"]
+
+
+def test_faults_show_each_row_and_below_what_to_do_about_a_red_one():
+    html = render_html(a_fault_report())
+    table, _, repairs = html.partition("</table>")
+    assert table.count("<tr ") == 3
+    assert "✖ error</span> red" in table
+    assert ">green<" in table
+    assert ">100<" in table, "the next call"
+    assert repairs.count("A good server: ") == repairs.count("Repair: ") == 1
 
 
 def test_turns_show_who_spoke_when_and_how_exact_that_is():

@@ -34,6 +34,7 @@ from twistream_kit.notebook.display.rows import (
     ROWS,
     draw_meter,
     find_columns,
+    set_code,
     show_reasons,
     show_row,
     show_rows,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from twistream_kit.pending import Pending
     from twistream_kit.protocol.service_codes import ServiceCode
     from twistream_kit.simulator.caller import Script
+    from twistream_kit.simulator.fault_report import FaultReport
     from twistream_kit.simulator.model.debugger import Debugger, DebuggerEntry
     from twistream_kit.simulator.phone import Phone
     from twistream_kit.simulator.report import CallReport
@@ -398,6 +400,25 @@ def _drop_shown_objections(entry: DebuggerEntry, shown: Collection[Objection]) -
     return replace(entry, text=f"{entry.text} {text}".strip(), objections=without)
 
 
+def show_fault_report(report: FaultReport) -> Html:
+    """What a server survives: a row for each fault, and below what to do about the red ones."""
+    repairs = [
+        join(
+            strong(row.name),
+            f": {row.title}",
+            bullets([f"A good server: {row.good}", set_code(f"Repair: {row.repair}"), row.source]),
+        )
+        for row in report.rows
+        if not row.ok
+    ]
+    return join(
+        paragraph(strong(report.headline)),
+        show_rows(report.rows, "Faults"),
+        bullets(repairs),
+        paragraph(f"An ordinary call: {report.ordinary}. Timing: {report.timing}"),
+    )
+
+
 def show_script(script: Script) -> Html:
     """The steps of a script, each in a row."""
     return show_rows(script.steps, repr(script).partition("\n")[0])
@@ -438,5 +459,6 @@ DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.simulator.phone", "Phone"): show_phone,
     ("twistream_kit.simulator.report", "CallReport"): show_call_report,
     ("twistream_kit.simulator.caller", "Script"): show_script,
+    ("twistream_kit.simulator.fault_report", "FaultReport"): show_fault_report,
 }
 """Where each displayed class is defined, under what name, and what shows it."""
