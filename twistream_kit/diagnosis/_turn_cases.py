@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Protocol
 
 from twistream_kit.diagnosis.turn import Turn, is_to_its_end
-from twistream_kit.diagnosis.turn_figures import FIXES, TurnFigure, count, say_ms
+from twistream_kit.diagnosis.turn_figures import FIXES, TurnFigure, say_ms, say_times
 from twistream_kit.errors import WrongType, WrongValue, is_finite, quote, require_type
 
 
@@ -44,7 +44,7 @@ def list_cases(measured: MeasuredTurns, limits: Mapping[str, float]) -> dict[str
                 wrong += "; the server did not stop, but spoke to its end"
             cases[f"{figure.name} {number}"] = wrong
     if measured.is_sound_tried or measured.false_barge_ins:
-        times = count(measured.false_barge_ins, "time")
+        times = say_times(measured.false_barge_ins)
         false = f"{times} stopped by a sound that was not meant to interrupt"
         cases["false_barge_ins"] = false if measured.false_barge_ins else ""
     cut = f"{say_ms(measured.cut_off_ms)} of its last words were not heard"

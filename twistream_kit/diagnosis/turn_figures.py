@@ -36,6 +36,10 @@ DEFINITIONS: Mapping[str, str] = {
         f" silent abruptly, or sent a clear, within {FALSE_BARGE_IN_MS / 1000:g} s after the sound"
         " began"
     ),
+    "cleared": (
+        "how often a clear ended a turn of the server while the caller did not speak: for a key,"
+        " for noise on the line, or because the server had something else to say"
+    ),
     "cut_off_ms": "sound of the server's last words that nobody heard, because it closed too early",
 }
 """What each figure of `Turns` is; all are measured at the ear, in milliseconds."""
@@ -81,12 +85,14 @@ class TurnFigure:
         to_its_end: Of barge-in times, how many are those of a server that did not stop, but spoke
             to its end.
         reason: Why there are no values, if the call says so.
+        fix: What to do to have some, likewise.
     """
 
     name: str
     values: tuple[float, ...] = ()
     to_its_end: int = 0
     reason: str = ""
+    fix: str = ""
 
     @property
     def definition(self) -> str:
@@ -181,9 +187,9 @@ class TurnFigure:
         if n >= LEAST_FOR_PERCENTILES:
             parts.insert(0, f"median {say_ms(self.p50)}, 95 % within {say_ms(self.p95)}")
         if self.never:
-            parts.append(f"{count(self.never, 'time')} never")
+            parts.append(f"{say_times(self.never)} never")
         if self.to_its_end:
-            parts.append(f"{count(self.to_its_end, 'time')} to its end")
+            parts.append(f"{say_times(self.to_its_end)} to its end")
         return f"{', '.join(parts)} ({n} values)"
 
     def __repr__(self) -> str:
@@ -213,7 +219,7 @@ class TurnFigure:
     def explain(self) -> str:
         """Return why there are no values, and what to do."""
         reason = self.reason or WITHOUT_VALUES[self.name]
-        fix = FIXES.get(self.name, f"Ask for {self.name}.total, which is 0")
+        fix = self.fix or FIXES.get(self.name, f"Ask for {self.name}.total, which is 0")
         return f"no values: {reason}. {fix}"
 
 
@@ -222,9 +228,9 @@ def say_ms(milliseconds: float) -> str:
     return "never" if math.isinf(milliseconds) else f"{milliseconds:.0f} ms"
 
 
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def say_times(number: int) -> str:
+    """Return how often something happened."""
+    return {1: "once", 2: "twice"}.get(number, f"{number} times")
 
 
 def as_json(milliseconds: float | None) -> float | None:
