@@ -155,7 +155,7 @@ async def test_without_hanging_up_the_caller_listens_until_both_are_silent(monke
 
 async def test_a_limit_that_passes_is_an_objection_of_the_report():
     async with serving({1: STOP}) as server:
-        script = [caller.wait(1), caller.listen(limit=0.5), caller.hang_up()]
+        script = [caller.wait(1), caller.listen(pause=0.4, limit=0.5), caller.hang_up()]
         report = await soon(simulate_call(server.url, script=script))
     assert not report.ok
     [objection] = report.objections

@@ -171,7 +171,12 @@ class ScriptFile(Generic[StepT]):
                 self._fail("wait has no seconds", line, "seconds", fix="Add seconds = 2")
             case "press":
                 return self._make_press(number, fields)
-        return self._makers[kind](**options)
+        try:
+            return self._makers[kind](**options)
+        except WrongValue as error:  # a limit that is too short for another time
+            problem = str(error).rstrip(".")
+            name = next((each for each in options if problem.startswith(each)), "limit")
+            self._fail(problem, self._find_line("step", number, name), name, fix="")
 
     def _read_kind(self, number: int, fields: dict[str, Any]) -> str:
         line = self._find_line("step", number, "do")

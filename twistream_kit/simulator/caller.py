@@ -56,6 +56,7 @@ from twistream_kit.simulator._step_values import (
     Range,
     check_clip,
     check_expect,
+    check_limit,
     check_meant,
     check_seconds,
     check_sound,
@@ -178,7 +179,7 @@ def listen(
     lasts is one, since it may follow at once.
 
     Args:
-        pause: The silence after which it has spoken, in seconds.
+        pause: The silence after which it has spoken, in seconds; less than `limit`.
         limit: After so many seconds the step ends nevertheless, and the report objects.
         expect: Gets what was heard during the step as a `Clip`, after the call.  If it returns
             False or raises, the report objects; None is fine.
@@ -198,12 +199,9 @@ def listen(
         >>> report.acts[0].kind, report.acts[0].ok
         ('listen', True)
     """
-    return Step(
-        "listen",
-        pause=check_seconds("pause", pause),
-        limit=check_seconds("limit", limit),
-        expect=check_expect(expect),
-    )
+    pause, limit = check_seconds("pause", pause), check_seconds("limit", limit)
+    check_limit("listen", limit, pause=pause)
+    return Step("listen", pause=pause, limit=limit, expect=check_expect(expect))
 
 
 def say(sound: Clip | bytes | Choice, *, expect: Expectation | None = None) -> Step:
@@ -243,7 +241,8 @@ def interrupt(
 
     Args:
         sound: A `Clip`, bare PCMU, or several clips to `choose` one from.
-        after: How far into the answer, in seconds from its first frame; or `vary`.
+        after: How far into the answer, in seconds from its first frame; or `vary`.  Less than
+            `limit`.
         pause: The silence after which the answer has ended, in seconds.
         limit: After so many seconds without an answer the step ends, and the report objects.
         expect: As for `listen`.
@@ -266,12 +265,17 @@ def interrupt(
         >>> report.acts[0].outcome
         'said 0.20 s, 0.50 s into the answer'
     """
+    sound = check_sound(sound)
+    after = check_seconds("after", after, least=0.0)
+    pause, limit = check_seconds("pause", pause), check_seconds("limit", limit)
+    # A shorter limit leaves time to interrupt, though not to know that the answer is over.
+    check_limit("interrupt", limit, after=after, pause=0.0 if pause == PAUSE_SECONDS else pause)
     return Step(
         "interrupt",
-        check_sound(sound),
-        after=check_seconds("after", after, least=0.0),
-        pause=check_seconds("pause", pause),
-        limit=check_seconds("limit", limit),
+        sound,
+        after=after,
+        pause=pause,
+        limit=limit,
         expect=check_expect(expect),
         meant=check_meant(meant),
     )
