@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import operator
+import pickle
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
@@ -203,7 +205,7 @@ def test_interruption_before_the_end_says_when_the_call_ended():
     found = find_turns(heard, acts=[cut_short], is_closed=True)
     with pytest.raises(WrongState, match="the server closed 100 ms after the caller began to int"):
         _ = found.barge_in_ms.max
-    assert found[1].delay == "it goes on: the server closed after 100 ms"
+    assert found[1].delay == "the server had not stopped: the server closed after 100 ms"
     assert found[1].ending == "call ended"
     with pytest.raises(WrongState, match=r"the server closed before there could be"):
         _ = found.response_ms.max
@@ -221,7 +223,7 @@ def test_server_that_spoke_to_its_end_was_not_stopped():
     heard = place((0.5, speech(2.5)), seconds=8.0)
     found = find_turns(heard, acts=[say(1.5, speech(0.3), "interrupt")])
     assert found.barge_in_ms.values == (1500.0,)
-    assert found[1].delay == "it goes on for 1500 ms, to its end, no answer"
+    assert found[1].delay == "the server went on for 1500 ms, to its end, no answer"
     assert found[1].to_dict()["is_stopped"] is False
     assert found.barge_in_ms.to_dict()["to_its_end"] == 1
     assert found.barge_in_ms.describe() == "1500 ms, to its end"
@@ -237,7 +239,7 @@ def test_each_unanswered_question_is_in_the_table():
     ])  # fmt: skip
     assert found.response_ms.never == 2
     assert [turn.delay for turn in found if turn.who == "caller"] == [
-        "stops it in 340 ms, no answer", "no answer",
+        "the server stopped after 340 ms, no answer", "no answer",
     ]  # fmt: skip
 
 
@@ -400,14 +402,15 @@ def conversation() -> Turns:
 
 
 def test_repr_is_a_table(conversation: Turns):
+    interrupted = "finished, overlap 340 ms (interrupt)"
     assert repr(conversation).splitlines() == [
         "Turns of a call of 14.00 s",
-        "  server   0.20 to  1.00 s                         finished",
-        "  caller   1.20 to  2.20 s                         finished",
-        "  server   2.60 to  3.94 s  answers after 400 ms   stopped, both for 340 ms",
-        "  caller   3.60 to  4.60 s  stops it in 340 ms     finished, both for 340 ms (interrupt)",
-        "  server   6.00 to  7.00 s  answers after 1400 ms  finished",
-        "  caller   8.00 to  9.00 s  no answer              finished",
+        "  server   0.20 to  1.00 s                                   finished",
+        "  caller   1.20 to  2.20 s                                   finished",
+        "  server   2.60 to  3.94 s  answers after 400 ms             stopped, overlap 340 ms",
+        f"  caller   3.60 to  4.60 s  the server stopped after 340 ms  {interrupted}",
+        "  server   6.00 to  7.00 s  answers after 1400 ms            finished",
+        "  caller   8.00 to  9.00 s  no answer                        finished",
         "  response_ms  at most 1400 ms, once never (3 values)",
         "  barge_in_ms  340 ms",
         "  overlap_ms   340 ms",
@@ -494,6 +497,54 @@ def test_junit_is_xml_whatever_the_names_hold():
 def test_limit_that_no_time_can_have_is_refused(conversation: Turns, name, limit, said):
     with pytest.raises(WrongValue, match=rf"barge_in_ms is {said}.*; give a limit in millis"):
         getattr(conversation, name)(barge_in_ms=limit)
+
+
+@pytest.mark.parametrize("name", ["check", "to_junit", "list_cases", "list_skipped"])
+def test_limit_in_seconds_is_refused(conversation: Turns, name):
+    with pytest.raises(WrongValue, match=r"response_ms is 0\.8; give milliseconds, such as 800"):
+        getattr(conversation, name)(response_ms=0.8)
+
+
+@pytest.mark.parametrize("name", ["check", "to_junit"])
+def test_limit_with_a_wrong_name_is_refused_with_the_nearest(conversation: Turns, name):
+    with pytest.raises(WrongType, match=r"no limit 'response'. Nearest: response_ms. The limits"):
+        getattr(conversation, name)(response=800)
+
+
+@pytest.mark.parametrize(
+    "compare", [operator.lt, operator.le, operator.gt, operator.ge], ids=lambda each: each.__name__
+)
+def test_figure_that_is_compared_says_what_to_compare(conversation: Turns, compare):
+    with pytest.raises(WrongType) as caught:
+        compare(conversation.response_ms, 800)
+    assert str(caught.value) == (
+        "response_ms has 3 values, and cannot be compared with 800; compare response_ms.max, or "
+        "from 20 values on response_ms.p50 or .p95."
+    )
+    with pytest.raises(WrongType):
+        compare(800, conversation.response_ms)
+    assert conversation.response_ms == conversation.response_ms
+
+
+def test_name_that_there_is_not_is_refused_with_the_nearest(conversation: Turns):
+    with pytest.raises(AttributeError, match=r"a Turns has no 'respons_ms'. Nearest: response_ms"):
+        _ = conversation.respons_ms
+    with pytest.raises(AttributeError, match=r"a TurnFigure has no 'mean'. Ask for .p50, the med"):
+        _ = conversation.response_ms.mean
+    with pytest.raises(AttributeError, match=r"a TurnFigure has no 'maxx'. Nearest: max"):
+        _ = conversation.response_ms.maxx
+    assert pickle.loads(pickle.dumps(conversation)) == conversation
+
+
+def test_answer_right_behind_an_interrupted_sentence_says_what_tells_them_apart():
+    heard = place((0.5, speech(4.0)), seconds=8.0)
+    found = find_turns(heard, acts=[say(1.5, speech(0.3), "interrupt")])
+    why = (
+        "or not so that it could be told: it spoke on without a clear, and what follows within "
+        "0.4 s counts as the same turn"
+    )
+    assert found.describe_faults() == [f"once the server did not answer, {why}"]
+    assert found.list_cases()["response_ms 1"] == f"never, {why}"
 
 
 def test_limit_of_0_and_none_at_all_are_limits(conversation: Turns):

@@ -150,3 +150,8 @@ def test_the_draw_does_not_touch_the_common_source_of_chance():
     random.seed(1)
     caller.Script([caller.wait(caller.vary(1, 3))]).draw()
     assert random.random() == expected
+
+
+def test_step_that_there_is_not_is_refused_with_the_nearest():
+    with pytest.raises(AttributeError, match=r"caller has no 'lisen'. Nearest: listen"):
+        _ = caller.lisen

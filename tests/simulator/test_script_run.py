@@ -454,11 +454,10 @@ def test_an_earlier_objection_does_not_hide_the_end_of_the_call():
     assert [act.ok for act in acts] == [False, True, False]
 
 
-def test_a_wait_for_which_the_call_is_too_short_is_a_mistake():
+def test_a_wait_for_which_the_call_is_too_short_says_so():
     call = CallByHand(caller.wait(500)).hear(silence(1))
     call.run.end(is_too_short=True)
     objection = call.acts[0].objection
-    assert objection.severity == "warning"
     assert objection.problem == (
         "was cut off, for 500 s were more than was left: waited 1.00 s of 500.00 s, then the call "
         "ended"

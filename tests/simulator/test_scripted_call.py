@@ -193,6 +193,9 @@ async def test_the_length_of_the_call_ends_the_script_too():
     async with serving({1: STOP}) as server:
         report = await soon(simulate_call(server.url, script=[caller.wait(60)], seconds=0.5))
     act = report.acts[0]
+    assert report.verdict.startswith(
+        "ok, but step 1 of the script (wait) was cut off, for 60 s were more than was left"
+    )
     assert act.outcome.endswith(" s of 60.00 s, then the call ended")
     assert act.objection.fix == "Give the call a longer seconds=, or leave it out"
     assert act.ends == pytest.approx(report.heard.seconds)

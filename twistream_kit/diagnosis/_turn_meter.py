@@ -99,7 +99,7 @@ class TooSoon(NamedTuple):
 
     @property
     def delay(self) -> str:
-        what = "no answer" if self.figure == "response_ms" else "it goes on"
+        what = "no answer" if self.figure == "response_ms" else "the server had not stopped"
         return f"{what}: {self.by} {f'after {self.ms:.0f} ms' if self.ms else 'at once'}"
 
     @property
@@ -258,7 +258,7 @@ class TurnMeter:
         last.lost_ms = lost_ms
 
     def list_dead_air(self) -> Iterator[tuple[float, float]]:
-        """Yield the begin and the duration of each silence that the server should have ended."""
+        """Yield when each silence that the server should have ended began, and its duration."""
         last: Who = "server"
         end = 0
         for span in sorted([*self.caller, *self.server], key=lambda each: each.first):

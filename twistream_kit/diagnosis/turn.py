@@ -92,10 +92,20 @@ class Turn:
 
 def _describe_barge_in(milliseconds: float, *, is_stopped: bool | None) -> str:
     if math.isinf(milliseconds):
-        return "does not stop it"
+        return "the server did not stop"
     if is_stopped is False:
-        return f"it goes on for {say_ms(milliseconds)}, to its end"
-    return f"stops it in {say_ms(milliseconds)}"
+        return f"the server went on for {say_ms(milliseconds)}, to its end"
+    return f"the server stopped after {say_ms(milliseconds)}"
+
+
+def is_run_together(turn: Turn) -> bool:
+    """Whether it had no answer, and interrupted a server that went on beyond its end.
+
+    Without a clear or a pause nothing tells the rest of a sentence from an answer behind it.
+    """
+    if not is_to_its_end(turn) or turn.response_ms is None:
+        return False
+    return turn.begins + (turn.barge_in_ms or 0.0) / 1000 > turn.ends
 
 
 def is_to_its_end(turn: Turn) -> bool:

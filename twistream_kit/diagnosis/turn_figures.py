@@ -6,24 +6,25 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from twistream_kit.diagnosis._turn_meter import DEAD_AIR_MS, FALSE_BARGE_IN_MS, UNANSWERED_MS
-from twistream_kit.errors import WrongState
+from twistream_kit.diagnosis.speech import PAUSE_MS
+from twistream_kit.errors import WrongState, WrongType, build_unknown_name, quote
 
 LEAST_FOR_PERCENTILES = 20
 """With fewer values, a percentile would be the greatest value or chance."""
 
 DEFINITIONS: Mapping[str, str] = {
     "response_ms": (
-        "from the end of the last audible frame of the caller to the begin of the first audible"
+        "from the end of the last audible frame of the caller to the beginning of the first audible"
         " frame of the server that comes after it; below 0 if the server began before the caller"
         f" had ended, infinite if it was silent for {UNANSWERED_MS / 1000:g} s or longer until the"
         " caller spoke again or the call ended"
     ),
     "barge_in_ms": (
-        "from the begin of the first audible frame of the caller, while the server speaks, to the"
-        " end of the server's last audible frame, whether it stopped or spoke to its end;"
+        "from the beginning of the first audible frame of the caller, while the server speaks, to"
+        " the end of the server's last audible frame, whether it stopped or spoke to its end;"
         f" infinite if it spoke on for {UNANSWERED_MS / 1000:g} s or longer, until the call ended"
     ),
     "overlap_ms": "how long both were audible, for each turn of the server in which they were",
@@ -57,6 +58,12 @@ FIXES: Mapping[str, str] = {
     "barge_in_ms": "Let the caller interrupt the server while it speaks",
 }
 
+RUN_TOGETHER = (
+    f"or not so that it could be told: it spoke on without a clear, and what follows within"
+    f" {PAUSE_MS / 1000:g} s counts as the same turn"
+)
+"""What is said of an answer that is missing behind an interruption that did not stop the server."""
+
 EXACT_UNCERTAINTY = (
     "each edge lies in a frame of 20 ms, so a time between two edges is right to ±20 ms on a quiet"
     " line if the speech is not below -30 dBFS; with steady noise 20 dB below the speech 99 of 100"
@@ -70,7 +77,7 @@ ESTIMATE_UNCERTAINTY = (
     "estimated from your side of the call: response_ms and barge_in_ms lack the way from the"
     " caller's phone to you and back, 100 to 600 ms with the real service, so the caller waited"
     " longer by that; overlap_ms may be off by as much either way; dead_air_ms lacks it where the"
-    " caller spoke last; the begins and ends of the caller's speech are found by a detector, right"
+    " caller spoke last; the edges of the caller's speech are found by a detector, right"
     " to ±60 ms on a quiet line"
 )
 
@@ -93,6 +100,22 @@ class TurnFigure:
     to_its_end: int = 0
     reason: str = ""
     fix: str = ""
+
+    if not TYPE_CHECKING:  # which finds a wrong name, and a comparison, by itself
+
+        def __getattr__(self, name: str) -> NoReturn:
+            __tracebackhide__ = True  # of pytest, which shows the line of the test instead
+            raise build_no_attribute(self, name)
+
+        def _refuse_to_compare(self, other: object) -> NoReturn:
+            __tracebackhide__ = True
+            raise WrongType(
+                f"{self.name} has {say_number(len(self.values), 'value')}, and cannot be compared "
+                f"with {quote(other)}; compare {self.name}.max, or from {LEAST_FOR_PERCENTILES} "
+                f"values on {self.name}.p50 or .p95"
+            )
+
+        __lt__ = __le__ = __gt__ = __ge__ = _refuse_to_compare
 
     @property
     def definition(self) -> str:
@@ -226,6 +249,21 @@ class TurnFigure:
 def say_ms(milliseconds: float) -> str:
     """Return a time in words."""
     return "never" if math.isinf(milliseconds) else f"{milliseconds:.0f} ms"
+
+
+def build_no_attribute(thing: object, name: str) -> AttributeError:
+    """Return the error for a name that a figure or the turns do not have, with the nearest."""
+    names = [each for each in dir(type(thing)) if not each.startswith("_")]
+    fix = "Ask for .p50, the median, or for .max" if name in _AVERAGES and "p50" in names else ""
+    return build_unknown_name(f"a {type(thing).__name__} has no {name!r}", name, names, fix=fix)
+
+
+_AVERAGES = ("mean", "average", "avg", "median")
+
+
+def say_number(number: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
 
 
 def say_times(number: int) -> str:

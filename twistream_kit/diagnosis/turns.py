@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
@@ -36,7 +36,7 @@ from twistream_kit.diagnosis._turn_reasons import (
     list_unsaid,
 )
 from twistream_kit.diagnosis.junit import build_junit
-from twistream_kit.diagnosis.turn import Turn, is_to_its_end
+from twistream_kit.diagnosis.turn import Turn, is_run_together, is_to_its_end
 from twistream_kit.diagnosis.turn_capture import (
     find_clears,
     find_cut_off,
@@ -47,7 +47,9 @@ from twistream_kit.diagnosis.turn_figures import (
     DEFINITIONS,
     ESTIMATE_UNCERTAINTY,
     EXACT_UNCERTAINTY,
+    RUN_TOGETHER,
     TurnFigure,
+    build_no_attribute,
     say_ms,
     say_times,
 )
@@ -162,7 +164,10 @@ class Turns:
         """Return in words what a caller would complain about whatever the limits are."""
         said = []
         if never := self.response_ms.never:
-            said.append(f"{say_times(never)} the server did not answer")
+            together = sum(map(is_run_together, self.rows))
+            why = f", {RUN_TOGETHER}" if together == never else ""
+            why = why or (f" ({say_times(together)}, {RUN_TOGETHER})" if together else "")
+            said.append(f"{say_times(never)} the server did not answer{why}")
         if never := self.barge_in_ms.never:
             said.append(f"{say_times(never)} the server went on speaking until the call ended")
         if self.false_barge_ins:
@@ -209,6 +214,7 @@ class Turns:
         barge_in_ms: float = math.inf,
         overlap_ms: float = math.inf,
         dead_air_ms: float = math.inf,
+        **others: float,
     ) -> str:
         """Return the turns as XML of JUnit, which programs for continuous integration read.
 
@@ -221,9 +227,11 @@ class Turns:
             barge_in_ms: The limit of each barge-in time.
             overlap_ms: The limit of the overlap in each turn of the server.
             dead_air_ms: The limit of each silence that is dead air.
+            others: There are none; an unknown name is refused with the nearest.
 
         Raises:
-            TypeError, ValueError: If a limit is no number, or less than 0.
+            TypeError, ValueError: If a limit is no number, of no figure, less than 0, or a part of
+                1 ms.
         """
         require_type("a string", name=name)
         limits = {
@@ -231,6 +239,7 @@ class Turns:
             "barge_in_ms": barge_in_ms,
             "overlap_ms": overlap_ms,
             "dead_air_ms": dead_air_ms,
+            **others,
         }
         cases = self.list_cases(**limits)
         return build_junit(name, cases, self.seconds, repr(self), self.list_skipped(**limits))
@@ -242,6 +251,7 @@ class Turns:
         barge_in_ms: float = math.inf,
         overlap_ms: float = math.inf,
         dead_air_ms: float = math.inf,
+        **others: float,
     ) -> None:
         """Raise an error with all turns in it, unless every time is within its limit.
 
@@ -254,10 +264,12 @@ class Turns:
             barge_in_ms: The limit of each barge-in time.
             overlap_ms: The limit of the overlap in each turn of the server.
             dead_air_ms: The limit of each silence that is dead air.
+            others: There are none; an unknown name is refused with the nearest.
 
         Raises:
             AssertionError: If a time exceeds its limit, or there is one of these faults.
-            TypeError, ValueError: If a limit is no number, or less than 0.
+            TypeError, ValueError: If a limit is no number, of no figure, less than 0, or a part of
+                1 ms.
 
         Example:
             >>> import twistream_kit as kit
@@ -278,6 +290,7 @@ class Turns:
             barge_in_ms=barge_in_ms,
             overlap_ms=overlap_ms,
             dead_air_ms=dead_air_ms,
+            **others,
         )
         failed = [f"{case}: {failure}" for case, failure in cases.items() if failure]
         is_tried = self.response_ms.values or self.barge_in_ms.values or self.is_sound_tried
@@ -294,7 +307,8 @@ class Turns:
                 time with a limit and without a value is wrong, too: nothing was tried.
 
         Raises:
-            TypeError, ValueError: If a limit is no number, less than 0, or of no figure.
+            TypeError, ValueError: If a limit is no number, of no figure, less than 0, or a part of
+                1 ms.
         """
         return list_cases(self, limits)
 
@@ -308,6 +322,12 @@ class Turns:
             TypeError, ValueError: As `list_cases` does.
         """
         return list_skipped(self, limits)
+
+    if not TYPE_CHECKING:  # which finds a wrong name by itself
+
+        def __getattr__(self, name: str) -> NoReturn:
+            __tracebackhide__ = True  # of pytest, which shows the line of the test instead
+            raise build_no_attribute(self, name)
 
     def __iter__(self) -> Iterator[Turn]:
         return iter(self.rows)
@@ -335,7 +355,7 @@ class Turns:
             if turn.ending == "not heard":
                 times = f"{'–':^{len(times)}}"
             kind = f" ({turn.kind})" if turn.kind not in ("speech", "say") else ""
-            overlap = f", both for {say_ms(turn.overlap_ms)}" if turn.overlap_ms else ""
+            overlap = f", overlap {say_ms(turn.overlap_ms)}" if turn.overlap_ms else ""
             lines.append(
                 f"  {turn.who}  {times}  {turn.delay:{width}}  {turn.outcome}{overlap}{kind}"
             )

@@ -459,17 +459,15 @@ class ScriptRun:
     def _object_to_end(self, state: _StepState, problem: str) -> None:
         """Object to the first step that the end of the call left undone, in whole or in part.
 
-        Who only waits may expect that the server hangs up meanwhile, so that is no more than noted;
-        a wait for which the call was too short from the beginning is a mistake.
+        Who only waits may expect that the server hangs up meanwhile, so that is no more than noted,
+        and `CallReport.verdict` says it.
         """
         if self._objected_to_end:
             return
         self._objected_to_end = True
         left = self._steps[len(self._done) :]
-        is_idle = (
-            state.step.kind == "wait"
-            and not self._is_too_short
-            and all(step.kind in ("wait", "hang_up") and step.expect is None for step in left)
+        is_idle = state.step.kind == "wait" and all(
+            step.kind in ("wait", "hang_up") and step.expect is None for step in left
         )
         state.objection = _object(
             state,

@@ -33,7 +33,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import (
@@ -41,6 +41,7 @@ from twistream_kit.errors import (
     TwistreamError,
     WrongType,
     WrongValue,
+    build_unknown_name,
     quote,
     require_finite,
     require_type,
@@ -665,3 +666,10 @@ def _check_step(step: object, number: int) -> None:
 
 def __dir__() -> list[str]:
     return __all__.copy()
+
+
+if not TYPE_CHECKING:  # which finds a wrong name by itself
+
+    def __getattr__(name: str) -> NoReturn:
+        __tracebackhide__ = True  # of pytest, which shows the line of the test instead
+        raise build_unknown_name(f"caller has no {name!r}", name, __all__)

@@ -255,6 +255,7 @@ class CallReport:
         barge_in_ms: float = math.inf,
         overlap_ms: float = math.inf,
         dead_air_ms: float = math.inf,
+        **others: float,
     ) -> str:
         """Return the call as XML of JUnit, which programs for continuous integration read.
 
@@ -265,9 +266,11 @@ class CallReport:
             barge_in_ms: The limit of each barge-in time.
             overlap_ms: The limit of the overlap in each turn of the server.
             dead_air_ms: The limit of each silence that is dead air.
+            others: There are none; an unknown name is refused with the nearest.
 
         Raises:
-            TypeError, ValueError: If a limit is no number, or less than 0.
+            TypeError, ValueError: If a limit is no number, of no figure, less than 0, or a part of
+                1 ms.
         """
         failure = "" if self.ok else f"{self.verdict}: {self.headline}"
         turns = self.turns
@@ -276,6 +279,7 @@ class CallReport:
             "barge_in_ms": barge_in_ms,
             "overlap_ms": overlap_ms,
             "dead_air_ms": dead_air_ms,
+            **others,
         }
         return build_junit(
             "twistream call",
@@ -287,9 +291,12 @@ class CallReport:
 
     @property
     def verdict(self) -> str:
-        """Whether it is `ok`, in words."""
+        """Whether it is `ok`, in words, and which step of the script was cut off nevertheless."""
         if not self.ok:
             return "not ok"
+        for objection in (act.objection for act in self.acts):  # no more than notes
+            if objection is not None:
+                return f"ok, but {objection.field} {objection.problem}"
         return "ok" if self.objections else "ok, no objections"
 
     def __repr__(self) -> str:
