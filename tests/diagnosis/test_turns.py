@@ -440,6 +440,12 @@ def test_junit_fails_what_exceeds_its_limit(conversation: Turns):
         "response_ms 3",
     ]
     assert suite.get("failures") == "2"
+    values = {name: case.findtext("system-out") for name, case in cases.items()}
+    assert values == {
+        "response_ms 1": "400 ms", "response_ms 2": "1400 ms", "response_ms 3": "never",
+        "barge_in_ms 1": "340 ms", "overlap_ms 1": "340 ms", "dead_air_ms 1": "5000 ms",
+        "cut_off_ms": "0 ms", "false_barge_ins": None,
+    }  # fmt: skip
     assert suite.get("tests") == str(len(failed))
     late, never = failed["response_ms 2"], failed["response_ms 3"]
     assert "Turns of a call of 14.00 s" in late.text

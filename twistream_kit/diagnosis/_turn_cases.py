@@ -8,7 +8,14 @@ from difflib import get_close_matches
 from typing import Protocol
 
 from twistream_kit.diagnosis.turn import Turn, is_run_together, is_to_its_end
-from twistream_kit.diagnosis.turn_figures import FIXES, RUN_TOGETHER, TurnFigure, say_ms, say_times
+from twistream_kit.diagnosis.turn_figures import (
+    FIXES,
+    RUN_TOGETHER,
+    TurnFigure,
+    say_ms,
+    say_number,
+    say_times,
+)
 from twistream_kit.errors import WrongType, WrongValue, is_finite, quote, require_type
 
 
@@ -53,6 +60,18 @@ def list_cases(measured: MeasuredTurns, limits: Mapping[str, float]) -> dict[str
     cut = f"{say_ms(measured.cut_off_ms)} of its last words were not heard"
     cases["cut_off_ms"] = cut if measured.cut_off_ms else ""
     return cases
+
+
+def list_values(measured: MeasuredTurns) -> dict[str, str]:
+    """Return what was measured in each test case, in words."""
+    values = {
+        f"{figure.name} {number}": say_ms(value)
+        for figure in measured.figures
+        for number, value in enumerate(figure.values, 1)
+    }
+    values["false_barge_ins"] = say_number(measured.false_barge_ins, "false barge-in")
+    values["cut_off_ms"] = say_ms(measured.cut_off_ms)
+    return values
 
 
 def list_skipped(measured: MeasuredTurns, limits: Mapping[str, float]) -> dict[str, str]:

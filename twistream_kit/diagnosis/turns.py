@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.replay import Replay
-from twistream_kit.diagnosis._turn_cases import list_cases, list_skipped
+from twistream_kit.diagnosis._turn_cases import list_cases, list_skipped, list_values
 from twistream_kit.diagnosis._turn_meter import (
     SOUND,
     Act,
@@ -218,7 +218,8 @@ class Turns:
     ) -> str:
         """Return the turns as XML of JUnit, which programs for continuous integration read.
 
-        Each value is a test case, which fails if it exceeds the limit of its figure.  An answer or
+        Each value is a test case, with the value as its output; it fails if that exceeds the limit
+        of its figure.  An answer or
         an end that never came, a false barge-in and last words that were cut off fail without one.
 
         Args:
@@ -242,7 +243,8 @@ class Turns:
             **others,
         }
         cases = self.list_cases(**limits)
-        return build_junit(name, cases, self.seconds, repr(self), self.list_skipped(**limits))
+        skipped = self.list_skipped(**limits)
+        return build_junit(name, cases, self.seconds, repr(self), skipped, self.list_values())
 
     def check(
         self,
@@ -311,6 +313,10 @@ class Turns:
                 1 ms.
         """
         return list_cases(self, limits)
+
+    def list_values(self) -> dict[str, str]:
+        """Return what was measured in each test case of `list_cases`, in words."""
+        return list_values(self)
 
     def list_skipped(self, **limits: float) -> dict[str, str]:
         """Return the test cases that `to_junit` skips, because nothing was tried, and why.

@@ -287,6 +287,7 @@ class CallReport:
             self.seconds,
             f"{self!r}\n{turns!r}",
             turns.list_skipped(**limits),
+            {"call": self.headline, **turns.list_values()},
         )
 
     @property
