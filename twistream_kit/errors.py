@@ -346,6 +346,17 @@ class NoSuchAttribute(TwistreamError, AttributeError):
     """
 
 
+def hides_frames(failure: Any) -> bool:
+    """Whether pytest is not to show a frame of ours, which ``__tracebackhide__`` asks.
+
+    It shows the line of the test instead.  A mistake of this package keeps its frames.
+
+    Args:
+        failure: The ``ExceptionInfo`` of pytest.
+    """
+    return isinstance(failure.value, TwistreamError)
+
+
 def build_unknown_name(
     problem: str, name: str, known: Iterable[str], *, fix: str = ""
 ) -> AttributeError:

@@ -42,6 +42,7 @@ from twistream_kit.errors import (
     WrongType,
     WrongValue,
     build_unknown_name,
+    hides_frames,
     quote,
     require_finite,
     require_type,
@@ -605,6 +606,7 @@ def load_script(path: str | os.PathLike[str]) -> Script:
         A script talk.toml of 1 step, ... s at most
           1. say 'question'
     """
+    __tracebackhide__ = hides_frames
     require_type("a path", path=path)
     if not os.fspath(path):  # Path("") is the current folder
         raise ScriptError("the name of the script is empty", fix="Give the name of a TOML file")
@@ -629,6 +631,7 @@ def make_script(script: object, seed: int | None = None) -> Script:
         >>> kit.caller.make_script([kit.caller.listen()], seed=3).seed
         3
     """
+    __tracebackhide__ = hides_frames
     if isinstance(script, str | os.PathLike):
         script = load_script(script)
     elif not isinstance(script, Script | Sequence):  # nor an iterator, which is read only once
