@@ -1,4 +1,4 @@
-"""Turns of a conversation, from sound whose begins and ends are known to the frame."""
+"""Turns of a conversation, from sound whose edges are known to the frame."""
 
 from __future__ import annotations
 

@@ -30,10 +30,11 @@ from __future__ import annotations
 
 import os
 import random
+import typing as _typing
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import (
@@ -671,7 +672,7 @@ def __dir__() -> list[str]:
     return __all__.copy()
 
 
-if not TYPE_CHECKING:  # which finds a wrong name by itself
+if not _typing.TYPE_CHECKING:  # which finds a wrong name by itself
 
     def __getattr__(name: str) -> NoReturn:
         __tracebackhide__ = True  # of pytest, which shows the line of the test instead
