@@ -546,7 +546,7 @@ def test_answer_right_behind_an_interrupted_sentence_says_what_tells_them_apart(
     heard = place((0.5, speech(4.0)), seconds=8.0)
     found = find_turns(heard, acts=[say(1.5, speech(0.3), "interrupt")])
     why = (
-        "or not so that it could be told: it spoke on without a clear, and what follows within "
+        "or not audibly so: it spoke on without a clear, and what follows within "
         "0.4 s counts as the same turn"
     )
     assert found.describe_faults() == [f"once the server did not answer, {why}"]

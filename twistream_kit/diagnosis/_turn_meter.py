@@ -109,12 +109,6 @@ class TooSoon(NamedTuple):
         after = f"{self.ms:.0f} ms after" if self.ms else "right after"
         return f"{self.by} {after} {since}, too soon to know"
 
-    @property
-    def fix(self) -> str:
-        if self.by == CLOSED:
-            return "Look at why the server closed"
-        return "Let the caller listen() before it hangs up, or give the call a longer seconds="
-
 
 class Act(Protocol):
     """Something that a caller with a script did."""

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from twistream_kit.diagnosis._turn_meter import SOUND, Act
+from twistream_kit.diagnosis._turn_meter import CLOSED, SOUND, Act, TooSoon
 from twistream_kit.diagnosis.turn import Turn
 
 _LOOK_AT_THE_END = "Look at who ended the call, and why"
+
+_LOOK_AT_THE_SERVER = "Look at why the server closed"
+
+_LISTEN = "Let the caller listen() before it hangs up, or give the call a longer seconds="
 
 _LOOK_BEFORE = "Look at what the server does before it"
 
@@ -72,15 +76,17 @@ def explain_response(rows: Iterable[Turn], unsaid: Sequence[Unsaid]) -> Reason:
     if last.too_soon is None:
         return Reason("the call ended while the caller spoke", _LOOK_AT_THE_END)
     if last.too_soon.figure == "barge_in_ms":
-        return Reason(f"{last.too_soon.by} before there could be an answer", last.too_soon.fix)
-    return Reason(last.too_soon.reason, last.too_soon.fix)
+        return Reason(
+            f"{last.too_soon.by} before there could be an answer", _choose_fix(last.too_soon)
+        )
+    return Reason(last.too_soon.reason, _choose_fix(last.too_soon))
 
 
 def explain_barge_in(rows: Iterable[Turn], unsaid: Sequence[Unsaid]) -> Reason:
     """Return why no barge-in was measured."""
     for turn in (rows := list(rows)):
         if turn.too_soon is not None and turn.too_soon.figure == "barge_in_ms":
-            return Reason(turn.too_soon.reason, turn.too_soon.fix)
+            return Reason(turn.too_soon.reason, _choose_fix(turn.too_soon))
     for each in unsaid:
         if each.kind == "interrupt":
             return each.reason
@@ -89,3 +95,7 @@ def explain_barge_in(rows: Iterable[Turn], unsaid: Sequence[Unsaid]) -> Reason:
         return Reason("the caller was already speaking when the server began")
     is_sound = any(turn.kind == SOUND and turn.overlap_ms for turn in rows)
     return Reason("no interruption was meant, only another sound was made" if is_sound else "")
+
+
+def _choose_fix(too_soon: TooSoon) -> str:
+    return _LOOK_AT_THE_SERVER if too_soon.by == CLOSED else _LISTEN

@@ -59,7 +59,7 @@ FIXES: Mapping[str, str] = {
 }
 
 RUN_TOGETHER = (
-    f"or not so that it could be told: it spoke on without a clear, and what follows within"
+    f"or not audibly so: it spoke on without a clear, and what follows within"
     f" {PAUSE_MS / 1000:g} s counts as the same turn"
 )
 """What is said of an answer that is missing behind an interruption that did not stop the server."""

@@ -319,7 +319,7 @@ class ScriptRun:
             if before := self._count_spoken_over(state):
                 spoken = _say_frames(before)
                 state.outcome += f"; the server had spoken for {spoken} while the caller spoke"
-            fix = self._advise_on_answer(state)
+            fix = self._choose_fix(state)
             state.objection = _object(state, state.outcome, fix=fix)
         else:
             state.outcome = f"heard no pause of {state.step.pause:g} s within {limit}"
@@ -327,8 +327,8 @@ class ScriptRun:
                 state, state.outcome, fix="Give it a longer limit=, or a shorter pause="
             )
 
-    def _advise_on_answer(self, state: _StepState) -> str:
-        """Return what to do about an answer that did not come, or was not told from the rest."""
+    def _choose_fix(self, state: _StepState) -> str:
+        """Return what to do about an answer that did not come, or was taken for the rest."""
         is_run_on = self._attention.count_interrupted(state.since, self._now) > 0
         if is_run_on and self._attention.cleared_at < self._attention.spoke_at:
             return _LET_IT_CLEAR
@@ -373,7 +373,7 @@ class ScriptRun:
                 state.outcome = f"no answer to interrupt came within {step.limit:g} s"
                 if self._attention.count_interrupted(since, self._now):
                     state.outcome += ", only the end of what was interrupted before"
-                fix = self._advise_on_answer(state)
+                fix = self._choose_fix(state)
                 state.objection = _object(state, f"said nothing: {state.outcome}", fix=fix)
                 return
             yield
