@@ -774,6 +774,14 @@ def test_clear_stops_a_server_that_began_while_the_caller_spoke():
     )
 
 
+def test_caller_who_begins_with_the_server_interrupts_nothing():
+    heard = place((0.5, speech(1.0)), (2.4, speech(1.0)), seconds=7.0)
+    found = find_turns(heard, acts=[say(0.5, speech(1.4))])
+    assert found.list_cases(barge_in_ms=300)["barge_in_ms"].startswith(
+        "no values: caller and server began to speak at the same time. Let the caller interrupt"
+    )
+
+
 def test_clear_because_of_a_sound_that_was_there_before_is_a_false_barge_in():
     answer = kit.Clip(speech(4.0).payload[: 8 * 400])
     heard = place((1.0, answer), (4.0, speech(1.0)), seconds=7.0)

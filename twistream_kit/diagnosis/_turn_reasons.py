@@ -91,8 +91,14 @@ def explain_barge_in(rows: Iterable[Turn], unsaid: Sequence[Unsaid]) -> Reason:
         if each.kind == "interrupt":
             return each.reason
     # A turn that began while the server spoke has a value; this one was there before.
-    if any(turn.who == "caller" and turn.kind != SOUND and turn.overlap_ms for turn in rows):
+    over = [
+        turn for turn in rows if turn.who == "caller" and turn.kind != SOUND and turn.overlap_ms
+    ]
+    servers = [turn for turn in rows if turn.who == "server"]
+    if any(one.begins < other.begins < one.ends for one in over for other in servers):
         return Reason("the caller was already speaking when the server began")
+    if over:
+        return Reason("caller and server began to speak at the same time")
     is_sound = any(turn.kind == SOUND and turn.overlap_ms for turn in rows)
     return Reason("no interruption was meant, only another sound was made" if is_sound else "")
 

@@ -352,7 +352,8 @@ def _describe_acts(acts: Series[CallerAct]) -> str:
     if not failed:
         return f"{len(acts)} steps, as written" if len(acts) > 1 else "1 step, as written"
     which = f"step {failed[0]}" if len(failed) == 1 else f"steps {', '.join(failed)}"
-    said = f"{len(acts)} steps, of which {which} did not go as written"
+    number = f"{len(acts)} steps, of which {which}" if len(acts) > 1 else "1 step, which"
+    said = f"{number} did not go as written"
     if skipped:
         said += f", and {skipped} {'were' if skipped > 1 else 'was'} not begun"
     return said

@@ -141,6 +141,8 @@ def _write_title(measured: Turns) -> str:
             parts.append(f"{name} {figure.describe()}")
     if measured.false_barge_ins:
         parts.append(f"{measured.false_barge_ins} × stopped by a sound")
+    if measured.cleared:
+        parts.append(f"{measured.cleared} × cleared")
     if measured.cut_off_ms:
         parts.append(f"last {measured.cut_off_ms:.0f} ms not heard")
     return ", ".join(parts)
