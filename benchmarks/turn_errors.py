@@ -39,7 +39,7 @@ STOPS = (0.0, 0.8)
 """The server stops so long after the caller's begin."""
 
 INTO_ANSWER = 0.8
-"""When the caller interrupts, counted from the begin of the answer."""
+"""When the caller interrupts, counted from the beginning of the answer."""
 
 VOICES = 40
 """So many synthetic voices speak, besides those of ``sample_audio``."""

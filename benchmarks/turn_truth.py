@@ -70,7 +70,7 @@ JITTER = 0.1
 
 TIMINGS = ("ahead", "paced")
 RAMP_SECONDS = 0.02
-"""Between the begins of the first calls."""
+"""Between the beginnings of the first calls."""
 
 AT_ONCE = 12
 """So many calls at a time, if nothing else is said."""

@@ -32,6 +32,7 @@ from twistream_kit.listing import Series
 from twistream_kit.pending import Pending, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.signature import sign
+from twistream_kit.simulator.caller import CallerAct
 from twistream_kit.simulator.fault_report import FaultReport, FaultRow
 from twistream_kit.simulator.stream.pacer import LatenessReport
 
@@ -543,16 +544,18 @@ def test_call_names_the_line_of_a_script_that_is_wrong(run, tmp_path):
 
 def test_call_writes_its_turns_for_junit_and_fails_what_was_never_tried(run, tmp_path):
     junit = tmp_path / "call.xml"
+    Clip.tone(440, 0.3).save(tmp_path / "hello.wav")
     with server() as url:
-        done = run("call", url, "--seconds", "0.4", "--junit", junit, "--max-response", "800")
+        options = ["--say", tmp_path / "hello.wav", "--max-response", "800"]
+        done = run("call", url, "--seconds", "0.4", "--junit", junit, *options)
         code, _, err = done
         assert code == 1
-        assert "\nresponse_ms: no values: the caller said nothing" in err
+        assert "\nresponse_ms: no values: the call ended" in err
         assert "\nTurns of a call of 0.4" in err, "who spoke when, below what is wrong"
         suite = ElementTree.parse(junit).getroot().find("testsuite")
         names = {case.get("name"): [said.tag for said in case] for case in suite.iter("testcase")}
         assert names == {
-            "call": [], "response_ms": ["failure"], "cut_off_ms": [],
+            "call": ["system-out"], "response_ms": ["failure"], "cut_off_ms": ["system-out"],
             "barge_in_ms": ["skipped"], "false_barge_ins": ["skipped"],
         }  # fmt: skip
         code, out, err = run("call", url, "--seconds", "0.4", "--junit", junit)
@@ -625,6 +628,13 @@ def test_call_without_a_server_tells_ci_of_an_error(run, tmp_path):
         (["--seed", "1"], "there is no --script"),
         (["--line", "moble"], "the nearest is 'mobile'"),
         (["--line-seed", "1"], "there is no --line"),
+        (["--seed", "x"], "'x' is no seed: give a whole number, such as 7"),
+        (["--seconds", "x"], "'x' is no time: give seconds, such as 10"),
+        (
+            ["--max-response", "800"],
+            "says nothing. Add --script or --say, or leave --max-r",
+        ),
+        (["--max-barge-in", "300"], "--max-barge-in is a limit for a caller who speaks"),
         (["--max-response", "0.8"], "'0.8' is no limit: give milliseconds, such as 800"),
         (["--max-response", "nan"], "'nan' is no limit"),
         (["--max-response", "1e400"], "'1e400' is no limit"),
@@ -654,6 +664,20 @@ def test_a_limit_that_fails_in_a_late_call_says_how_late_the_simulator_was(capsy
     assert last.endswith(
         "(100 frames, late by 1.0 ms (median), 90.0 ms (99th percentile), 300.0 ms (worst))."
     )
+
+
+def test_call_with_a_script_shows_its_turns_once(capsys):
+    act = CallerAct("say", 0.0, 0.1, Clip.tone(440, 0.1), outcome="said 0.10 s")
+    acts = Series.of([act], "acts")
+    options = argparse.Namespace(json=False, save=None, junit=None, force=False)
+    for limits, code in (({}, 0), ({"response_ms": 800}, 1)):
+        assert cli._finish_call(report_of(acts=acts), options, limits) == code
+        out, err = capsys.readouterr()
+        assert out.count("Turns of a call of ") == 1
+        assert "Turns of a call of " not in err
+    options.json = True
+    cli._finish_call(report_of(acts=acts), options, {})
+    json.loads(capsys.readouterr().out)
 
 
 # everything else

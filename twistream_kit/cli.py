@@ -198,7 +198,7 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     inspect_stream.add_argument(
         "--port",
-        type=int,
+        type=_parse_port,
         default=0,
         metavar="N",
         help="listen on this port; on a free one if left out",
@@ -275,6 +275,22 @@ def _parse_limit(text: str) -> float:
     return limit
 
 
+def _parse_seed(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        problem = f"{text!r} is no seed: give a whole number, such as 7"
+        raise argparse.ArgumentTypeError(problem) from None
+
+
+def _parse_seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        problem = f"{text!r} is no time: give seconds, such as 10"
+        raise argparse.ArgumentTypeError(problem) from None
+
+
 def _add_call_options(call: argparse.ArgumentParser) -> None:
     _add_url(call)
     call.add_argument(
@@ -290,12 +306,15 @@ def _add_call_options(call: argparse.ArgumentParser) -> None:
         help="let the caller act as this TOML file says, instead of --say and --press",
     )
     call.add_argument(
-        "--seed", type=int, metavar="N", help="decide with this what the script leaves to chance"
+        "--seed",
+        type=_parse_seed,
+        metavar="N",
+        help="decide with this what the script leaves to chance",
     )
     _add_parameters(call)
     call.add_argument(
         "--seconds",
-        type=float,
+        type=_parse_seconds,
         metavar="S",
         help="hang up after so many seconds; if left out, when both sides have been silent for 3 s",
     )
@@ -572,6 +591,10 @@ def _call(arguments: argparse.Namespace) -> int:
         problem = "--seed decides what a script leaves to chance, and there is no --script"
         raise SettingsError(problem, fix="Add one, or leave --seed out")
     limits = _read_limits(arguments)
+    if limits and not (arguments.script or arguments.say):
+        option = "--max-barge-in" if arguments.max_response is None else "--max-response"
+        problem = f"{option} is a limit for a caller who speaks, and this one says nothing"
+        raise SettingsError(problem, fix=f"Add --script or --say, or leave {option} out")
     options: dict[str, Any] = {"parameters": _parse_parameters(arguments.param)}
     if arguments.auth_token_from:
         options["auth_token"] = _read_variable(arguments.auth_token_from)
@@ -662,6 +685,9 @@ def _finish_call(
     from twistream_kit.simulator.report import save_junit, save_report, warn_of_lateness
 
     _print(json.dumps(report.to_dict(), indent=2) if arguments.json else report)
+    shows_turns = bool(report.acts) and not arguments.json
+    if shows_turns:
+        _print(report.turns)
     if arguments.save:
         for file in save_report(report, arguments.save, overwrite=arguments.force):
             _print(f"saved {file}", file=sys.stderr)
@@ -673,7 +699,8 @@ def _finish_call(
     for case, failure in failed.items():
         _print(f"{case}: {failure}", file=sys.stderr)
     if failed:
-        _print(report.turns, file=sys.stderr)
+        if not shows_turns:
+            _print(report.turns, file=sys.stderr)
         if not report.believable:
             _print(warn_of_lateness(report.lateness), file=sys.stderr)
     return FINE if report.ok and not failed else OBJECTIONS

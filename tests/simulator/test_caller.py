@@ -31,6 +31,19 @@ class WaitsForIt:
         (lambda: caller.listen(pause=0), WrongValue, "pause is 0; it is more than 0 and at most"),
         (lambda: caller.listen(limit=20_000), WrongValue, "limit is 20000; it is more than 0 and"),
         (lambda: caller.listen(limit=float("nan")), WrongValue, "limit is nan"),
+        (lambda: caller.listen(pause=1000), WrongValue, "pause is 1000 s, and limit 30 s ends the"),
+        (
+            lambda: caller.listen(limit=1),
+            WrongValue,
+            "pause is 1 s, and limit 1 s ends the step be",
+        ),
+        (lambda: caller.interrupt(TONE, after=500), WrongValue, "after is 500 s, and limit 30 s e"),
+        (lambda: caller.interrupt(TONE, pause=99), WrongValue, "pause is 99 s, and limit 30 s end"),
+        (
+            lambda: caller.interrupt(TONE, after=caller.vary(1, 3), limit=2),
+            WrongValue,
+            "in seconds",
+        ),
         (lambda: caller.listen(pause="1"), WrongType, "pause is '1'; give a number"),
         (lambda: caller.listen(expect=True), WrongType, "expect is True; give a function that"),
         (lambda: caller.listen(expect=wait_for_it), WrongType, "expect is an async function"),
@@ -137,3 +150,8 @@ def test_the_draw_does_not_touch_the_common_source_of_chance():
     random.seed(1)
     caller.Script([caller.wait(caller.vary(1, 3))]).draw()
     assert random.random() == expected
+
+
+def test_step_that_there_is_not_is_refused_with_the_nearest():
+    with pytest.raises(AttributeError, match=r"caller has no 'lisen'. Nearest: listen"):
+        _ = caller.lisen

@@ -482,6 +482,47 @@ def test_a_fixture_that_fails_shows_the_turns_too_and_needs_no_folders_of_pytest
         shutil.rmtree(path.parent)
 
 
+def test_a_mistake_in_a_script_and_a_server_that_is_down_show_the_line_of_the_test_only(run):
+    output = run(
+        """
+        import asyncio
+        import pathlib
+        import twistream_kit as kit
+
+        NOWHERE = "ws://127.0.0.1:9/media"
+
+        def test_file(twistream_call):
+            steps = '[[step]]\\ndo = "say"\\nfile = "missing.wav"\\n'
+            pathlib.Path("talk.toml").write_text(steps)
+            twistream_call(NOWHERE, script="talk.toml")
+
+        def test_no_script():
+            kit.caller.load_script("missing.toml")
+
+        def test_fixture(twistream_call):
+            twistream_call(NOWHERE)
+
+        def test_result():
+            kit.simulate_call(NOWHERE).result(10)
+
+        def test_await():
+            async def wait():
+                await kit.simulate_call(NOWHERE)
+            asyncio.run(wait())
+        """,
+        "--color=no",
+    )
+    assert "5 failed" in output, output
+    shown = set(re.findall(r"^(\S+\.py):\d+: ", output, re.MULTILINE))
+    assert {path for path in shown if "asyncio" not in path} == {"test_it.py"}, output
+    reports = output.partition(" short test summary info ")[0].split("\n____")[1:]
+    for report in reports[:4]:
+        assert report.count(".py:") == 1, report
+    assert "talk.toml, line 3: file is 'missing.wav'" in reports[0]
+    assert "missing.toml: cannot be read: No such file" in reports[1]
+    assert "refused the connection" in reports[2], output
+
+
 class Config:
     """What the plugin asks of pytest's configuration, with an option or a setting."""
 

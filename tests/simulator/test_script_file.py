@@ -149,6 +149,12 @@ WRONG = [
         BEGIN + 'do = "interrupt"\nfile = "stop.wav"\nafter = 1e999\n', 7, "after",
         "after is inf; give a finite number",
     ),
+    (
+        BEGIN + 'do = "interrupt"\nfile = "stop.wav"\nafter = 500\n', 7, "after",
+        "after is 500 s, and limit 30 s ends the step before; all times of interrupt are in sec",
+    ),
+    (BEGIN + 'do = "listen"\npause = 1000\n', 6, "pause", "pause is 1000 s, and limit 30 s ends"),
+    (BEGIN + 'do = "listen"\nlimit = 0.8\n', 6, "limit", "pause is 1 s, and limit 0.8 s ends"),
     (BEGIN + 'do = "hang_up"\n[[step]]\ndo = "listen"\n', 5, "do", "a step follows hang_up. Put"),
     ('step = [\n  {do = "listen"},\n  {do = "sya"},\n]\n', 1, "do", "do is 'sya'"),
     ('"step" = [{do = "sya"}]\n', 1, "do", "do is 'sya'"),

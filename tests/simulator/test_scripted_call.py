@@ -155,7 +155,7 @@ async def test_without_hanging_up_the_caller_listens_until_both_are_silent(monke
 
 async def test_a_limit_that_passes_is_an_objection_of_the_report():
     async with serving({1: STOP}) as server:
-        script = [caller.wait(1), caller.listen(limit=0.5), caller.hang_up()]
+        script = [caller.wait(1), caller.listen(pause=0.4, limit=0.5), caller.hang_up()]
         report = await soon(simulate_call(server.url, script=script))
     assert not report.ok
     [objection] = report.objections
@@ -193,6 +193,9 @@ async def test_the_length_of_the_call_ends_the_script_too():
     async with serving({1: STOP}) as server:
         report = await soon(simulate_call(server.url, script=[caller.wait(60)], seconds=0.5))
     act = report.acts[0]
+    assert report.verdict.startswith(
+        "ok, but step 1 of the script (wait) was cut off, for 60 s were more than was left"
+    )
     assert act.outcome.endswith(" s of 60.00 s, then the call ended")
     assert act.objection.fix == "Give the call a longer seconds=, or leave it out"
     assert act.ends == pytest.approx(report.heard.seconds)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.errors import TwistreamError, WrongType, WrongValue, quote
+from twistream_kit.errors import TwistreamError, WrongType, WrongValue, hides_frames, quote
 from twistream_kit.simulator._step_values import (
     VARIED,
     Choice,
@@ -34,6 +34,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "hang_up": (),
 }
 """The fields of each step in a file, beside ``do``."""
+
+__tracebackhide__ = hides_frames  # of pytest: where this module found a mistake is no matter
 
 _MOST_INTEGER = 2**63 - 1
 """The largest whole number of a file (TOML 1.0, Integer)."""
@@ -171,7 +173,12 @@ class ScriptFile(Generic[StepT]):
                 self._fail("wait has no seconds", line, "seconds", fix="Add seconds = 2")
             case "press":
                 return self._make_press(number, fields)
-        return self._makers[kind](**options)
+        try:
+            return self._makers[kind](**options)
+        except WrongValue as error:  # a limit that is too short for another time
+            problem = str(error).rstrip(".")
+            name = next((each for each in options if problem.startswith(each)), "limit")
+            self._fail(problem, self._find_line("step", number, name), name, fix="")
 
     def _read_kind(self, number: int, fields: dict[str, Any]) -> str:
         line = self._find_line("step", number, "do")
@@ -293,7 +300,8 @@ class ScriptFile(Generic[StepT]):
         self._fail(f"{what} has no field {quote(name)}", line, name, fix=f"{nearest}{takes}")
 
     def _fail(self, problem: str, line: int | None, field: str, *, fix: str) -> NoReturn:
-        raise self._make_error(problem, path=str(self._path), line=line, field=field, fix=fix)
+        error = self._make_error(problem, path=str(self._path), line=line, field=field, fix=fix)
+        raise error from None  # it says all of what another one has said
 
 
 def _find_keys(value: object) -> str:

@@ -91,6 +91,21 @@ def check_seconds(name: str, value: Any, *, least: float | None = None) -> Any:
     return check_number(name, value, least=least)
 
 
+def check_limit(kind: str, limit: float, **times: float | Range) -> None:
+    """Refuse a step whose limit ends it before one of its times can have passed.
+
+    Raises:
+        ValueError: If one is as long as the limit, or longer; milliseconds mostly are.
+    """
+    for name, value in times.items():
+        most = value.most if isinstance(value, Range) else value
+        if most >= limit:
+            raise WrongValue(
+                f"{name} is {most:g} s, and limit {limit:g} s ends the step before; all times of "
+                f"{kind} are in seconds, so give {name} as seconds, or a longer limit"
+            )
+
+
 def check_meant(meant: object) -> bool:
     """Return whether sound is meant for the server."""
     if not isinstance(meant, bool):

@@ -30,10 +30,11 @@ from __future__ import annotations
 
 import os
 import random
+import typing as _typing
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import (
@@ -41,6 +42,8 @@ from twistream_kit.errors import (
     TwistreamError,
     WrongType,
     WrongValue,
+    build_unknown_name,
+    hides_frames,
     quote,
     require_finite,
     require_type,
@@ -56,6 +59,7 @@ from twistream_kit.simulator._step_values import (
     Range,
     check_clip,
     check_expect,
+    check_limit,
     check_meant,
     check_seconds,
     check_sound,
@@ -178,7 +182,7 @@ def listen(
     lasts is one, since it may follow at once.
 
     Args:
-        pause: The silence after which it has spoken, in seconds.
+        pause: The silence after which it has spoken, in seconds; less than `limit`.
         limit: After so many seconds the step ends nevertheless, and the report objects.
         expect: Gets what was heard during the step as a `Clip`, after the call.  If it returns
             False or raises, the report objects; None is fine.
@@ -198,12 +202,9 @@ def listen(
         >>> report.acts[0].kind, report.acts[0].ok
         ('listen', True)
     """
-    return Step(
-        "listen",
-        pause=check_seconds("pause", pause),
-        limit=check_seconds("limit", limit),
-        expect=check_expect(expect),
-    )
+    pause, limit = check_seconds("pause", pause), check_seconds("limit", limit)
+    check_limit("listen", limit, pause=pause)
+    return Step("listen", pause=pause, limit=limit, expect=check_expect(expect))
 
 
 def say(sound: Clip | bytes | Choice, *, expect: Expectation | None = None) -> Step:
@@ -243,7 +244,8 @@ def interrupt(
 
     Args:
         sound: A `Clip`, bare PCMU, or several clips to `choose` one from.
-        after: How far into the answer, in seconds from its first frame; or `vary`.
+        after: How far into the answer, in seconds from its first frame; or `vary`.  Less than
+            `limit`.
         pause: The silence after which the answer has ended, in seconds.
         limit: After so many seconds without an answer the step ends, and the report objects.
         expect: As for `listen`.
@@ -266,12 +268,17 @@ def interrupt(
         >>> report.acts[0].outcome
         'said 0.20 s, 0.50 s into the answer'
     """
+    sound = check_sound(sound)
+    after = check_seconds("after", after, least=0.0)
+    pause, limit = check_seconds("pause", pause), check_seconds("limit", limit)
+    # A shorter limit leaves time to interrupt, though not to know that the answer is over.
+    check_limit("interrupt", limit, after=after, pause=0.0 if pause == PAUSE_SECONDS else pause)
     return Step(
         "interrupt",
-        check_sound(sound),
-        after=check_seconds("after", after, least=0.0),
-        pause=check_seconds("pause", pause),
-        limit=check_seconds("limit", limit),
+        sound,
+        after=after,
+        pause=pause,
+        limit=limit,
         expect=check_expect(expect),
         meant=check_meant(meant),
     )
@@ -600,6 +607,7 @@ def load_script(path: str | os.PathLike[str]) -> Script:
         A script talk.toml of 1 step, ... s at most
           1. say 'question'
     """
+    __tracebackhide__ = hides_frames
     require_type("a path", path=path)
     if not os.fspath(path):  # Path("") is the current folder
         raise ScriptError("the name of the script is empty", fix="Give the name of a TOML file")
@@ -624,6 +632,7 @@ def make_script(script: object, seed: int | None = None) -> Script:
         >>> kit.caller.make_script([kit.caller.listen()], seed=3).seed
         3
     """
+    __tracebackhide__ = hides_frames
     if isinstance(script, str | os.PathLike):
         script = load_script(script)
     elif not isinstance(script, Script | Sequence):  # nor an iterator, which is read only once
@@ -661,3 +670,10 @@ def _check_step(step: object, number: int) -> None:
 
 def __dir__() -> list[str]:
     return __all__.copy()
+
+
+if not _typing.TYPE_CHECKING:  # which finds a wrong name by itself
+
+    def __getattr__(name: str) -> NoReturn:
+        __tracebackhide__ = True  # of pytest, which shows the line of the test instead
+        raise build_unknown_name(f"caller has no {name!r}", name, __all__)

@@ -223,6 +223,7 @@ class SimulatedCaller:
             TimeoutError: If there is no report within the timeout.
             WouldDeadlock: If called on a running loop, which the server may need to answer.
         """
+        __tracebackhide__ = _hides_frames
         _refuse_on_a_loop("twistream_call")
         if timeout is None:
             timeout = self._read_timeout(options)
@@ -234,6 +235,7 @@ class SimulatedCaller:
         self, url: str, *, say: Clip | bytes | str | Path | None = None, **options: Any
     ) -> Pending[CallReport]:
         """Make a call and return at once; await the result, or call its ``.result(timeout)``."""
+        __tracebackhide__ = _hides_frames
         pending = self._begin(url, say, options)
         pending.add_done_callback(
             lambda done: None if done.exception() else self._note(done.result())
@@ -276,6 +278,7 @@ class SimulatedCaller:
     def _begin(
         self, url: str, say: Clip | bytes | str | Path | None, options: dict[str, Any]
     ) -> Pending[CallReport]:
+        __tracebackhide__ = _hides_frames
         from twistream_kit.audio.load import load_clip
         from twistream_kit.simulator.simulate_call import simulate_call
 
@@ -290,6 +293,7 @@ class SimulatedCaller:
         _show(self._request, "call", "report of a simulated", str(report))
 
     def _read_timeout(self, options: dict[str, Any]) -> float:
+        __tracebackhide__ = _hides_frames
         text = self._request.config.getini(TIMEOUT)
         if not text:
             from twistream_kit.simulator.simulate_call import find_longest_seconds
@@ -395,7 +399,14 @@ def _save_plot(
     raise AssertionError
 
 
+def _hides_frames(failure: pytest.ExceptionInfo[BaseException]) -> bool:
+    from twistream_kit.errors import hides_frames
+
+    return hides_frames(failure)
+
+
 def _refuse_on_a_loop(fixture: str) -> None:
+    __tracebackhide__ = _hides_frames
     import asyncio
 
     try:

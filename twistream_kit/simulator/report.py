@@ -274,6 +274,7 @@ class CallReport:
         barge_in_ms: float = math.inf,
         overlap_ms: float = math.inf,
         dead_air_ms: float = math.inf,
+        **others: float,
     ) -> str:
         """Return the call as XML of JUnit, which programs for continuous integration read.
 
@@ -284,9 +285,11 @@ class CallReport:
             barge_in_ms: The limit of each barge-in time.
             overlap_ms: The limit of the overlap in each turn of the server.
             dead_air_ms: The limit of each silence that is dead air.
+            others: There are none; an unknown name is refused with the nearest.
 
         Raises:
-            TypeError, ValueError: If a limit is no number, or less than 0.
+            TypeError, ValueError: If a limit is no number, of no figure, less than 0, or a part of
+                1 ms.
         """
         failure = "" if self.ok else f"{self.verdict}: {self.headline}"
         turns = self.turns
@@ -295,6 +298,7 @@ class CallReport:
             "barge_in_ms": barge_in_ms,
             "overlap_ms": overlap_ms,
             "dead_air_ms": dead_air_ms,
+            **others,
         }
         return build_junit(
             "twistream call",
@@ -302,13 +306,17 @@ class CallReport:
             self.seconds,
             f"{self!r}\n{turns!r}",
             turns.list_skipped(**limits),
+            {"call": self.headline, **turns.list_values()},
         )
 
     @property
     def verdict(self) -> str:
-        """Whether it is `ok`, in words."""
+        """Whether it is `ok`, in words, and which step of the script was cut off nevertheless."""
         if not self.ok:
             return "not ok"
+        for objection in (act.objection for act in self.acts):  # no more than notes
+            if objection is not None:
+                return f"ok, but {objection.field} {objection.problem}"
         return "ok" if self.objections else "ok, no objections"
 
     def __repr__(self) -> str:
@@ -375,7 +383,8 @@ def _describe_acts(acts: Series[CallerAct]) -> str:
     if not failed:
         return f"{len(acts)} steps, as written" if len(acts) > 1 else "1 step, as written"
     which = f"step {failed[0]}" if len(failed) == 1 else f"steps {', '.join(failed)}"
-    said = f"{len(acts)} steps, of which {which} did not go as written"
+    number = f"{len(acts)} steps, of which {which}" if len(acts) > 1 else "1 step, which"
+    said = f"{number} did not go as written"
     if skipped:
         said += f", and {skipped} {'were' if skipped > 1 else 'was'} not begun"
     return said

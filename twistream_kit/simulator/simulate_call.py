@@ -22,7 +22,15 @@ from typing import Any
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.payload import refuse_no_sound
-from twistream_kit.errors import Objection, ServerStopped, WrongType, WrongValue, hide_user
+from twistream_kit.errors import (
+    CallRefused,
+    Objection,
+    ServerStopped,
+    WrongType,
+    WrongValue,
+    hide_user,
+    hides_frames,
+)
 from twistream_kit.listing import Series
 from twistream_kit.pending import Pending, Subject, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
@@ -126,6 +134,7 @@ def simulate_call(
         >>> report.ok, report.sound_seconds
         (True, 0.2)
     """
+    __tracebackhide__ = hides_frames
     behaviour = _set_lines(check_behaviour(behaviour), line, line_back)
     read_url(url, behaviour)
     check_auth_token(auth_token)
@@ -209,6 +218,7 @@ def _check_keys(press: str) -> str:
 
 def _check_script(script: object, seed: int | None, *, is_alone: bool) -> Script | None:
     """Return the script of the caller, who does nothing else."""
+    __tracebackhide__ = hides_frames
     if script is None:
         if seed is not None:
             raise WrongValue(f"seed is {seed!r}, and there is no script whose chances it decides")
@@ -250,6 +260,7 @@ def check_parameters(parameters: Mapping[Any, Any] | None) -> dict[str, str]:
 
 def find_longest_seconds(options: Mapping[str, Any]) -> float:
     """Return how long a call with these arguments of `simulate_call` lasts at most."""
+    __tracebackhide__ = hides_frames
     if (seconds := options.get("seconds")) is not None:
         return float(seconds)
     script = options.get("script")
@@ -263,9 +274,21 @@ async def _run(plan: CallerPlan, pending: Pending[CallReport], shared: SharedLoo
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever it is, the waiting caller must get it
+        if isinstance(error, CallRefused):
+            _drop_frames(error)
         begin_thread(plan.thread_name, fail, pending, error)
     else:
         begin_thread(plan.thread_name, _fulfil, pending, make_report)
+
+
+def _drop_frames(error: BaseException | None) -> None:
+    """Drop the frames of a refusal and of what led to it, which are asyncio's and ours.
+
+    What it says is enough, and the causes say it, too.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _fulfil(pending: Pending[CallReport], make_report: Callable[[], CallReport]) -> None:

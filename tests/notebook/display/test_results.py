@@ -26,6 +26,7 @@ from twistream_kit.capture.entry import Entry, OddText, StatusReport
 from twistream_kit.capture.replay import Playback
 from twistream_kit.capture.summary import Figure, Gap, LateMark, MarkEnding
 from twistream_kit.diagnosis._turn_meter import TooSoon
+from twistream_kit.diagnosis._turn_reasons import Unsaid
 from twistream_kit.diagnosis.explain import Explanations
 from twistream_kit.diagnosis.files import Mistake, Mistakes
 from twistream_kit.diagnosis.speech import SpeechDetector
@@ -65,6 +66,7 @@ WITHOUT = {
     kit.RecordingPlayer: "a widget shows itself",
     kit.Workbench: "a widget shows itself",
     TooSoon: "part of a Turn, which says it in words",
+    Unsaid: "part of Turns, whose figures say it in words",
     Handset: "part of a simulated call: its mouth and its ear",
     CallStreams: "part of a simulated call: its side of the sockets",
     Progress: "part of a simulated call: its status callbacks",
@@ -376,9 +378,14 @@ def test_faults_show_each_row_and_below_what_to_do_about_a_red_one():
 
 def test_turns_show_who_spoke_when_and_how_exact_that_is():
     html = render_html(kit.Turns(Series.of([TURN], "turns"), 9.0, false_barge_ins=1))
-    for said in ("Turns of a call of 9.0 s", ">1.00<", "stops it in 300 ms", "barge_in_ms"):
+    for said in (
+        "Turns of a call of 9.0 s",
+        ">1.00<",
+        "the server stopped after 300 ms",
+        "barge_in_ms",
+    ):
         assert said in html
-    assert "1 time the server was stopped by a sound that was not meant to interrupt" in html
+    assert "once the server was stopped by a sound that was not meant to interrupt" in html
     table, _, folded = html.partition("<details>")
     assert "right to ±20 ms" in folded
     assert "from the end of the last audible frame" in folded

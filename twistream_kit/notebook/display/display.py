@@ -329,6 +329,7 @@ def _list_times(measured: Turns) -> Iterator[Sequence[object]]:
         yield code(figure.name), figure.describe().replace(" ms", "\N{NO-BREAK SPACE}ms")
     is_tried = measured.is_sound_tried or measured.false_barge_ins
     yield code("false_barge_ins"), measured.false_barge_ins if is_tried else "not tried"
+    yield code("cleared"), measured.cleared
     cut_off = f"{measured.cut_off_ms:.0f}\N{NO-BREAK SPACE}ms" if measured.cut_off_ms else "none"
     yield code("cut_off_ms"), cut_off
 

@@ -249,7 +249,8 @@ def _list_turn_cells(turn: Turn) -> Sequence[object]:
     if turn.ending == "not heard":
         times = ("–", "–")
     overlap = f"{turn.overlap_ms:.0f}" if turn.overlap_ms else ""
-    return (turn.who, *times, turn.delay, overlap, turn.outcome, turn.kind)
+    step = "" if turn.kind == "speech" else turn.kind
+    return (turn.who, *times, turn.delay, overlap, turn.outcome, step)
 
 
 def _list_fault_cells(row: FaultRow) -> Sequence[object]:
@@ -459,7 +460,7 @@ ROWS: dict[tuple[str, str], Columns] = {
         lambda figure: (figure.name, figure.value, set_small(figure.definition)),
     ),
     ("twistream_kit.diagnosis.turn", "Turn"): Columns(
-        "A turn", ("who", "from (s)", "to (s)", "delay", "both spoke (ms)", "how it ended", "kind"),
+        "A turn", ("who", "from (s)", "to (s)", "delay", "overlap (ms)", "how it ended", "step"),
         _list_turn_cells,
     ),
     ("twistream_kit.diagnosis.turn_figures", "TurnFigure"): Columns(
