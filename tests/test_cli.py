@@ -551,7 +551,7 @@ def test_call_writes_its_turns_for_junit_and_fails_what_was_never_tried(run, tmp
         code, _, err = done
         assert code == 1
         assert "\nresponse_ms: no values: the call ended" in err
-        assert "\nTurns of a call of 0.4" in err, "who spoke when, below what is wrong"
+        assert "\nTurns of a call of 0." in err, "who spoke when, below what is wrong"
         suite = ElementTree.parse(junit).getroot().find("testsuite")
         names = {case.get("name"): [said.tag for said in case] for case in suite.iter("testcase")}
         assert names == {
