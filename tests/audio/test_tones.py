@@ -12,6 +12,7 @@ from twistream_kit.audio.clip import Clip, make_tone
 from twistream_kit.audio.g711 import decode_ulaw, encode_ulaw
 from twistream_kit.audio.tone_detector import ToneDetector
 from twistream_kit.audio.tones import find_tones
+from twistream_kit.errors import LocalProtocolError
 
 ALL_KEYS = "123A456B789C*0#D"
 
@@ -232,6 +233,23 @@ def test_other_things_are_refused(sound):
         find_tones(sound)
     with pytest.raises(TypeError, match="int16"):
         ToneDetector().feed(sound)
+
+
+def test_samples_of_another_kind_are_refused_with_the_way_to_convert_them():
+    with pytest.raises(TypeError) as caught:
+        find_tones(np.zeros(800, np.float32))
+    assert str(caught.value).startswith("find_tones() takes a Clip, ")
+    assert "an array of float32 of shape (800,)" in str(caught.value)
+    assert "kit.Clip.from_samples(samples, sample_rate)" in str(caught.value)
+    with pytest.raises(TypeError, match=r"^feed\(\) takes PCMU"):
+        ToneDetector().feed(np.zeros(800, np.float32))
+
+
+def test_a_whole_wav_file_is_no_sound(tmp_path):
+    path = Clip.dtmf("42").save(tmp_path / "keys.wav")
+    for take in (find_tones, ToneDetector().feed):
+        with pytest.raises(LocalProtocolError, match=r"kit\.load_clip\(path\)"):
+            take(path.read_bytes())
 
 
 MIXED = joined(

@@ -13,7 +13,7 @@ import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,18 @@ from twistream_kit.audio.g711 import decode_ulaw, is_int16
 from twistream_kit.audio.resample import SAMPLE_RATE
 from twistream_kit.errors import WrongState, WrongType
 from twistream_kit.listing import Listing
+from twistream_kit.sound_file import PayloadUse, check_payload
 
 K = TypeVar("K")
 
 _WHAT = "tones"
+
+_USE = PayloadUse(
+    "sound",
+    "Its header would be taken for sound, and its coding for PCMU",
+    "The header would be taken for sound",
+    "Pass kit.load_clip(path)",
+)
 
 _STEP = 80
 """The distance of a window to the next, for keys, in samples: 10 ms."""
@@ -187,9 +195,12 @@ class ToneDetector:
 
         Raises:
             TypeError: If `sound` is neither bytes nor an int16 array of one dimension.
+            LocalProtocolError: If the first bytes are those of a WAV file, or of another.
             RuntimeError: After `finish`.
         """
-        samples = _read(sound)
+        samples = read_sound(sound, "feed")
+        if not self._fed and isinstance(sound, bytes | bytearray):
+            refuse_file(sound)
         if self._is_finished:
             raise WrongState(
                 "the sound of this ToneDetector is finished; take a new one for other sound:"
@@ -475,17 +486,42 @@ def _round_time(samples: float) -> float:
     return round(max(0.0, samples / SAMPLE_RATE), 4)
 
 
-def _read(sound: bytes | bytearray | NDArray[np.int16]) -> NDArray[np.int16]:
+def read_sound(sound: Any, taker: str) -> NDArray[np.int16]:
+    """Return sound that was passed as samples.
+
+    Args:
+        sound: PCMU as bytes, or int16 samples.
+        taker: Who took it, for the error.
+
+    Raises:
+        TypeError: If it is neither.
+    """
     if isinstance(sound, bytes | bytearray):
         return decode_ulaw(sound)
     if isinstance(sound, np.ndarray) and is_int16(sound.dtype) and sound.ndim == 1:
         return sound
-    what = (
-        f"an array of {sound.dtype} with {sound.ndim} dimensions"
-        if isinstance(sound, np.ndarray)
-        else type(sound).__name__
-    )
+    fix = "A file is kit.load_clip(path)"
+    what = type(sound).__name__
+    if isinstance(sound, np.ndarray):
+        fix = (
+            "Other samples, with their rate, become a clip: "
+            "kit.Clip.from_samples(samples, sample_rate)"
+        )
+        what = f"an array of {sound.dtype} of shape {sound.shape}"
+    if taker == "feed":
+        fix += "; feed() takes its .payload"
+    clip = "a Clip, " if taker == "find_tones" else ""
     raise WrongType(
-        "feed() takes PCMU as bytes, such as a frame of `clip.frames()`, or mono samples as int16, "
-        f"such as `stream.audio()` gives, not {what}"
+        f"{taker}() takes {clip}PCMU as bytes, or mono samples at 8000 Hz as int16, such as "
+        f"`stream.audio()` gives, not {what}",
+        fix=fix,
     )
+
+
+def refuse_file(payload: bytes | bytearray) -> None:
+    """Refuse a file of sound in place of its sound.
+
+    Raises:
+        LocalProtocolError: If it is one, or if a WAV file begins anywhere in it.
+    """
+    check_payload(bytes(payload), _USE)
