@@ -127,11 +127,6 @@ def test_the_same_key_twice_is_two_keys_and_an_interruption_of_10_ms_is_none():
     assert (keys_of(twice), keys_of(once)) == ("55", "5")
 
 
-def test_a_key_is_not_held_for_ever():
-    assert keys_of(make_tone((770, 1336), 2.9, -12)) == "5"
-    assert keys_of(make_tone((770, 1336), 5.0, -12)) == ""
-
-
 def test_an_offset_of_the_samples_changes_nothing():
     assert keys_of(dial(level=-25) + np.int16(1200)) == ALL_KEYS
 
@@ -233,6 +228,16 @@ def test_other_things_are_refused(sound):
         find_tones(sound)
     with pytest.raises(TypeError, match="int16"):
         ToneDetector().feed(sound)
+
+
+@pytest.mark.parametrize("seconds", [2.9, 3.05, 3.5, 3.6, 7.3])
+def test_a_key_that_is_held_for_long_is_one_key(seconds):
+    sound = joined(silence(0.2), press("5", seconds), silence(0.3), press("6", 0.1), silence(0.1))
+    held, after = find_tones(sound)
+    assert (held.kind, held.key, after.key) == ("key", "5", "6")
+    assert held.begin == pytest.approx(0.2, abs=0.003)
+    assert held.seconds == pytest.approx(seconds, abs=0.006)
+    assert held.hz == pytest.approx((770, 1336), abs=1)
 
 
 def test_samples_of_another_kind_are_refused_with_the_way_to_convert_them():

@@ -86,9 +86,6 @@ _FEWEST_KEY_WINDOWS, _FEWEST_BEEP_WINDOWS = 2, 3
 _MISSING = 2
 """Up to so many windows may be missing within a tone: an interruption of 10 ms is none (Q.24)."""
 
-_LONGEST_KEY_SECONDS = 3.0
-"""Nobody holds a key for longer; what sounds longer is another signal."""
-
 _LONG, _KEPT = int(3.5 * SAMPLE_RATE), SAMPLE_RATE
 """Of a tone that is longer than 3.5 s, the first part is measured then, and of what follows one
 second is kept, by which its end is measured."""
@@ -144,7 +141,7 @@ class Tone:
 class ToneDetector:
     """Detects telephone keys and beeps, in frames as they come.
 
-    A **key** is found from 40 ms on and up to 3 s, at levels of -45 to 0 dBFS, with a twist of up
+    A **key** is found from 40 ms on, at levels of -45 to 0 dBFS, with a twist of up
     to 8 dB, and at frequencies that are off by up to 1.5 %, as ITU-T Q.24 demands; a tone of less
     than 30 ms is none, nor is one that is off by 3.5 %.  Between two keys there are at least 30 ms;
     an interruption of 10 ms does not divide one.  A **beep** is one steady tone of 400 to 2000 Hz
@@ -260,61 +257,66 @@ class ToneDetector:
         return sorted(found, key=lambda tone: tone.end)
 
     def _check_key(self, run: _Run[int]) -> list[Tone]:
-        if run.end - run.begin > _LONGEST_KEY_SECONDS * SAMPLE_RATE:
+        tone = self._measure(run, _get_key(run.kind), _check_as_key)
+        if tone is None:
             return []
-        row, column = divmod(run.kind, 4)
-        before = run.begin - AROUND
-        heard = self._sound.take(before, run.end + AROUND)
-        checked = check_key(heard, (ROW_HZ[row], COLUMN_HZ[column]))
-        if checked is None:
-            return []
-        tone = _build_tone(KEYS[row][column], checked, before)
         self._last_key = (tone.begin, tone.end)
         return [tone]
 
     def _check_beep(self, run: _Run[_Beep]) -> list[Tone]:
-        near_hz = run.kind.hz
-        if run.opening is not None:
-            # A long one is measured at its begin and at its end.
-            before = run.keep_from - AROUND
-            heard = self._sound.take(before, run.end + AROUND)
-            checked = check_beep(heard, near_hz)
-            if checked is None:
-                return [run.opening]
-            return [replace(run.opening, end=_round_time(before + checked.end))]
-        before = run.begin - AROUND
-        checked = check_beep(self._sound.take(before, run.end + AROUND), near_hz)
-        if checked is None:
-            return []
-        tone = _build_tone("", checked, before)
+        tone = self._measure(run, "", _check_as_beep)
+        if tone is None or run.opening is not None:
+            return [] if tone is None else [tone]
         key_begin, key_end = self._last_key
         # One frequency of a key may be so much louder that it alone looks like a beep.
         common = min(tone.end, key_end) - max(tone.begin, key_begin)
         return [tone] if common < tone.seconds / 2 else []
 
-    def _shorten(self) -> None:
-        """Measure the first part of a beep that is long already, so that it need not be kept."""
-        run = self._beeps.current
+    def _measure(
+        self, run: _Run[K], key: str, check: Callable[[Samples, K], Checked | None]
+    ) -> Tone | None:
+        """Measure what has ended; None if it is no tone."""
+        before = run.keep_from - AROUND
+        checked = check(self._sound.take(before, run.end + AROUND), run.kind)
+        if run.opening is None:
+            return None if checked is None else _build_tone(key, checked, before)
+        # A long one was measured at its begin, and is measured here at its end.
+        if checked is None:
+            return run.opening
+        return replace(run.opening, end=_round_time(before + checked.end))
+
+    def _shorten(
+        self, runs: _Repeats[K], check: Callable[[Samples, K], Checked | None], keys: str
+    ) -> None:
+        """Measure the first part of a tone that is long already, so that it need not be kept."""
+        run = runs.current
         if run is None or run.end - run.begin < _LONG:
             return
         if run.opening is None:
             before = run.begin - AROUND
-            checked = check_beep(self._sound.take(before, run.begin + _LONG - AROUND), run.kind.hz)
+            checked = check(self._sound.take(before, run.begin + _LONG - AROUND), run.kind)
             if checked is None:
-                self._beeps.current = None
+                runs.current = None
                 return
-            run.opening = _build_tone("", checked, before)
+            run.opening = _build_tone(keys, checked, before)
         run.opening = replace(run.opening, end=_round_time(run.end))
         run.keep_from = run.end - _KEPT
 
     def _forget(self) -> None:
         """Discard the sound that nothing is measured in any more."""
-        self._shorten()
         key = self._keys.current
-        if key is not None and key.end - key.begin > _LONGEST_KEY_SECONDS * SAMPLE_RATE:
-            key.keep_from = key.end  # it is none any more
+        self._shorten(self._keys, _check_as_key, "" if key is None else _get_key(key.kind))
+        self._shorten(self._beeps, _check_as_beep, "")
         begins = [run.keep_from for runs in (self._keys, self._beeps) for run in runs.list_all()]
         self._sound.forget(min([self._looked_at, *begins]) - AROUND)
+
+
+def _get_key(kind: int) -> str:
+    return KEYS[kind // 4][kind % 4]
+
+
+def _check_as_key(heard: Samples, kind: int) -> Checked | None:
+    return check_key(heard, (ROW_HZ[kind // 4], COLUMN_HZ[kind % 4]))
 
 
 class _Beep(NamedTuple):
@@ -322,6 +324,10 @@ class _Beep(NamedTuple):
 
     hz: float
     power: float
+
+
+def _check_as_beep(heard: Samples, beep: _Beep) -> Checked | None:
+    return check_beep(heard, beep.hz)
 
 
 @dataclass(slots=True)
