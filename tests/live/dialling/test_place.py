@@ -196,6 +196,15 @@ def test_machine_detection_that_cannot_be_had_is_refused_in_words(options, words
     assert network.requests == []
 
 
+@pytest.mark.parametrize("name", ["async_machine_detection", "hang_up_at_exit"])
+@pytest.mark.parametrize("value", ["no", "yes", None, 1])
+def test_what_only_looks_like_yes_or_no_is_refused(name, value):
+    client, network = client_with()
+    with pytest.raises(TypeError, match=f"{name} is {value!r}; give True or False"):
+        dial(client, **{name: value})
+    assert network.requests == []
+
+
 @pytest.mark.parametrize(
     ("status", "code", "words"),
     [

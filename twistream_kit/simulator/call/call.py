@@ -317,9 +317,7 @@ class SimulatedCall:
         if plan is None:
             return None
         callbacks = Callbacks(self._web, context.debugger, self.sid)
-        return DetectionRun(
-            plan, callbacks, context.debugger, call_sid=self.sid, account_sid=self.account_sid
-        )
+        return DetectionRun(plan, callbacks, call_sid=self.sid, account_sid=self.account_sid)
 
     def _describe_last_verb(self) -> EndCause:
         """Return that no verb is left, and what ended the stream before, if there was one."""
@@ -376,7 +374,12 @@ class Calls(Sequence[SimulatedCall]):
 
     def place(self, context: CallContext, plan: CallPlan) -> SimulatedCall:
         """Begin a call to a telephone, as a REST request does."""
-        return self._begin(SimulatedCall(context, plan, self._endpoints.get(plan.to)))
+        call = SimulatedCall(context, plan, self._endpoints.get(plan.to))
+        for note in plan.notes:
+            context.debugger.note(note, call_sid=call.sid)
+        for remark in plan.remarks:
+            context.debugger.log(remark.code, remark.text, call_sid=call.sid)
+        return self._begin(call)
 
     def receive(
         self, context: CallContext, plan: CallPlan, endpoint: Endpoint[SimulatedCall]
