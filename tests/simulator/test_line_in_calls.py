@@ -7,6 +7,7 @@ import contextlib
 import json
 from base64 import b64decode, b64encode
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 from websockets.asyncio.server import serve
@@ -15,10 +16,17 @@ from support.waiting import soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import WrongType, WrongValue
 from twistream_kit.protocol import from_twilio
+from twistream_kit.protocol.ending import EndCause
 from twistream_kit.simulator import caller
+from twistream_kit.simulator.call._speech import make_key_tones
+from twistream_kit.simulator.call.call import SimulatedCall
+from twistream_kit.simulator.call.context import CallPlan, Source
 from twistream_kit.simulator.call.handset import Handset
+from twistream_kit.simulator.call.key_listener import KeyListener
 from twistream_kit.simulator.line.line import Line
 from twistream_kit.simulator.model.assumptions import SILENT_FRAME, Behaviour
+from twistream_kit.simulator.model.debugger import Debugger
+from twistream_kit.simulator.model.numbers import Sids
 from twistream_kit.simulator.simulate_call import simulate_call
 from twistream_kit.simulator.stream.leg import StreamLeg
 from twistream_kit.simulator.twilio import SimulatedTwilio
@@ -82,6 +90,50 @@ def test_without_a_line_nothing_is_kept_twice():
         assert handset.mouth.line is None
         assert not handset.mouth.said
         assert handset.ear._clean is handset.ear._heard
+
+
+def answer_by_hand(behaviour):
+    """Return an answered call whose frames a test passes, and what listens for its keys."""
+    context = SimpleNamespace(
+        behaviour=behaviour,
+        sids=Sids(),
+        account_sid="AC" + "0" * 32,
+        connector=None,
+        debugger=Debugger(),
+        auth_token="0" * 32,
+        pacer=SimpleNamespace(add=lambda _: None, remove=lambda _: None),
+    )
+    call = SimulatedCall(context, CallPlan("+15550100001", "+15550100002", Source()), None)
+    call.pick_up()
+    return call, KeyListener(call.handset.ear, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("cause", "keys"),
+    [
+        ("twiml-ended", "42"),
+        ("hung-up-by-request", "42"),
+        ("time-limit", "42"),
+        ("twilio-hung-up", "42"),
+        ("callee-hung-up", ""),
+        ("caller-hung-up", ""),
+    ],
+)
+@pytest.mark.parametrize("behaviour", [{"line": Line(delay_ms=510)}, {"latency_ms": 500}])
+async def test_what_is_on_its_way_is_heard_unless_the_telephone_hangs_up(behaviour, cause, keys):
+    call, listener = answer_by_hand(Behaviour(**behaviour))
+    for frame in Clip(make_key_tones("42")).frames():
+        call.handset.ear.hear(frame, 0.0)
+    call.end("completed", EndCause(cause))
+    listener.end()
+    assert listener.keys == keys
+
+
+async def test_call_that_nobody_answered_has_no_sound():
+    call, _ = answer_by_hand(Behaviour(line="mobile"))
+    call.started = None
+    call.end("canceled", EndCause("hung-up-by-request"))
+    assert not call.handset.heard.payload
 
 
 def test_behaviour_takes_a_line_or_its_name():
