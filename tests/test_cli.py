@@ -526,7 +526,7 @@ def test_call_lets_the_caller_act_by_a_script(run, tmp_path):
     assert (code, err) == (0, "")
     values = json.loads(out)
     assert (values["line"]["preset"], values["line"]["seed"]) == ("bad_mobile", 4)
-    assert values["line_back"] is None
+    assert values["line_back"]["preset"] == "clean"
     waited, said, hung_up = values["acts"]
     assert waited["ends"] == said["begins"] == 0.2, "drawn by the seed"
     assert (said["clip"], said["outcome"], said["ok"]) == ("yes", "said 0.10 s", True)

@@ -142,6 +142,9 @@ def test_behaviour_takes_a_line_or_its_name():
     assert behaviour.way_back == Line("street").way_back
     assert Behaviour(line="street", line_back="clean").way_back is None
     assert Behaviour(line_back="mobile").way_there is None
+    assert Behaviour().lines == (None, None)
+    assert Behaviour(line="clean").lines == (Line("clean"), Line("clean"))
+    assert Behaviour(line="clean").way_there is Behaviour(line="clean").way_back is None
     assert repr(behaviour) == "Behaviour(line=Line('street'))"
     with pytest.raises(WrongValue, match="no profile 'stret'; the nearest is 'street'"):
         Behaviour(line="stret")
@@ -213,17 +216,18 @@ async def test_delay_is_in_the_response_and_in_the_report():
     line = Line(delay_ms=200, snr_db=20, seed=8)
     script = [caller.say(QUESTION), caller.listen(pause=0.4), caller.press("1"), caller.hang_up()]
     async with answering(40) as url:
-        plain = simulate_call(url, script=script)
+        plain = simulate_call(url, script=script, line="clean")
         over = simulate_call(url, script=script, line=line)
         plain, over = await soon(plain), await soon(over)
     assert over.turns.response_ms.max - plain.turns.response_ms.max == pytest.approx(200, abs=60)
-    assert (plain.line, plain.line_back) == (None, None)
+    assert (plain.line, plain.line_back) == (Line("clean"), Line("clean"))
+    assert plain.clean == plain.heard
     assert (over.line, over.line_back) == (line, line.way_back)
     assert over.ok, over
     assert over.sent["dtmf"] == 1, "a key on its way comes before the end"
     assert f"line      {line!r}: 200 ms of delay; white noise" in repr(over)
     assert repr(over).count("back without the microphone") == 1
-    assert "line      " not in repr(plain)
+    assert "line      Line('clean'): changes nothing\n" in repr(plain)
     values = json.loads(json.dumps(over.to_dict()))
     assert values["line"]["delay_ms"] == 200
     assert values["line_back"]["snr_db"] is None

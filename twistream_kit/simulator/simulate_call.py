@@ -426,7 +426,8 @@ class _CallRun:
         # First, because its functions of the user may take their time, or wait for something.
         acts = Series[CallerAct]() if self._script is None else self._script.check_expectations()
         first = self._handset.ear.first_audible_at
-        back = self._plan.behaviour.way_back
+        there, back = self._plan.behaviour.lines
+        heard = self._handset.heard
         mouth = self._handset.mouth
         said = None if mouth.line is None else Clip(bytes(mouth.said), "caller")
         objections = Counter(self._leg.objections)
@@ -446,7 +447,7 @@ class _CallRun:
             objections=objections,
             debugger=Series.of(self._debugger, "entries"),
             first_sound_ms=None if first is None else (first - started) * 1000,
-            heard=self._handset.heard,
+            heard=heard,
             cleared_seconds=self._leg.playout.cleared_seconds,
             lost_seconds=self._leg.playout.waiting_seconds,
             expect_silence=self._plan.expect_silence,
@@ -454,10 +455,10 @@ class _CallRun:
             capture=self._capture or Capture(self._leg.stream_sid, self._leg.call_sid, started),
             quiet_seconds=self._quiet_seconds if ending.reason == "stopped" else None,
             acts=acts,
-            line=self._plan.behaviour.way_there,
+            line=there,
             line_back=back,
             latency_ms=self._handset.ear.latency_frames * PTIME_MS,
-            clean=None if back is None else self._handset.clean,
+            clean=heard if self._plan.behaviour.way_back is None else self._handset.clean,
             said=said,
         )
         remains = Remains(

@@ -247,20 +247,27 @@ class Behaviour:
         return describe_changes(self)
 
     @property
+    def lines(self) -> tuple[Line | None, Line | None]:
+        """The lines that were given, for what the caller says and for what the caller hears."""
+        there = self.line if isinstance(self.line, Line) else None
+        back = self.line_back if isinstance(self.line_back, Line) else None
+        if back is None and there is not None:
+            back = there.way_back
+        return there, back
+
+    @property
     def way_there(self) -> Line | None:
         """The line for what the caller says; None if it passes unchanged."""
-        return _leave_clean_out(self.line)
+        return _leave_clean_out(self.lines[0])
 
     @property
     def way_back(self) -> Line | None:
         """The line for what the caller hears; None if it passes unchanged."""
-        if self.line_back is None and isinstance(self.line, Line):
-            return _leave_clean_out(self.line.way_back)
-        return _leave_clean_out(self.line_back)
+        return _leave_clean_out(self.lines[1])
 
 
-def _leave_clean_out(line: Line | str | None) -> Line | None:
-    return line if isinstance(line, Line) and not line.is_clean else None
+def _leave_clean_out(line: Line | None) -> Line | None:
+    return None if line is None or line.is_clean else line
 
 
 def check_behaviour(behaviour: object) -> Behaviour:
