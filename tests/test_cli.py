@@ -624,6 +624,7 @@ def test_call_without_a_server_tells_ci_of_an_error(run, tmp_path):
         (["--script", __file__, "--press", "1"], "--say or --press is given too"),
         (["--seed", "1"], "there is no --script"),
         (["--line", "moble"], "the nearest is 'mobile'"),
+        (["--line", "mobile, loss=0.05"], "in Python only: kit.Line(…)"),
         (["--line-seed", "1"], "there is no --line"),
         (["--max-response", "0.8"], "'0.8' is no limit: give milliseconds, such as 800"),
         (["--max-response", "nan"], "'nan' is no limit"),

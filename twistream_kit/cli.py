@@ -308,7 +308,8 @@ def _add_call_options(call: argparse.ArgumentParser) -> None:
     call.add_argument(
         "--line",
         metavar="NAME",
-        help=f"let the caller have a line of this profile: {profiles}",
+        help=f"let the caller have a line of this profile: {profiles}; its values can be changed "
+        "in Python only",
     )
     call.add_argument(
         "--line-back",
@@ -603,7 +604,8 @@ def _read_lines(arguments: argparse.Namespace) -> dict[str, Any]:
     try:
         return {name: Line(preset, seed=arguments.line_seed or 0) for name, preset in names.items()}
     except ValueError as error:
-        raise SettingsError(str(error)) from error
+        fix = "Give the name of a profile; its values can be changed in Python only: kit.Line(…)"
+        raise SettingsError(str(error), fix=fix) from error
 
 
 def _try_faults(arguments: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ import json
 import math
 import pickle
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,11 +26,31 @@ def test_presets_are_those_of_the_documentation():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_repr_of_a_profile_makes_the_same_line(preset):
-    line = Line(preset, seed=7, burst=5)
+    line = Line(preset, seed=7, loss=0.03, burst=5)
     assert eval(repr(line), {"Line": Line, "inf": math.inf}) == line
     assert pickle.loads(pickle.dumps(line)) == line
-    assert hash(line) == hash(Line(preset, seed=7, burst=5))
+    assert hash(line) == hash(Line(preset, seed=7, loss=0.03, burst=5))
     assert json.loads(json.dumps(line.to_dict()))["preset"] == preset
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        Line(loss=0, burst=5),
+        Line("mobile", loss=0, burst=5),
+        Line(noise="babble", snr_db=math.inf),
+        Line("speakerphone", echo_db=-math.inf, echo_ms=20),
+        Line("mobile", bunching=0, bunch=9).way_back,
+        *(Line(preset).way_back for preset in PRESETS),
+    ],
+)
+def test_what_is_off_may_be_given_with_how_it_would_be_and_the_repr_makes_the_same_line(line):
+    assert eval(repr(line), {"Line": Line, "inf": math.inf}) == line
+    assert replace(line, seed=2) != line
+
+
+def test_a_line_that_was_not_made_has_a_repr():
+    assert repr(Line.__new__(Line)) == "<Line that was not made>"
 
 
 def test_keyword_changes_one_parameter_and_is_in_the_name():
@@ -55,6 +76,13 @@ def test_clean_line_changes_nothing_and_says_so():
         (lambda: Line(delay_ms=-1), "delay_ms is -1; it must lie between 0 and 2000"),
         (lambda: Line(snr_db=-math.inf), "snr_db is -inf; it must lie between -10 and 80"),
         (lambda: Line(gain_db=math.nan), "gain_db is nan"),
+        (lambda: Line(delay_ms=0.2), r"delay_ms is 0.2, .* if 0.2 s are meant, give delay_ms=200"),
+        (lambda: Line("street", jitter_ms=0.02), "milliseconds .* give jitter_ms=20"),
+        (lambda: Line("speakerphone", echo_ms=0.12), "milliseconds .* give echo_ms=120"),
+        (lambda: Line(noise="street"), "noise='street' does nothing, .* no snr_db; give both: "),
+        (lambda: Line(burst=4), r"give both: burst=4.0, loss=0.02"),
+        (lambda: Line("speakerphone", bunch=4), "bunch=4.0 does nothing, .* has no bunching"),
+        (lambda: Line("mobile", echo_ms=200), "give both: echo_ms=200.0, echo_db=-18"),
         (lambda: Line(seed=-1), "seed is -1; it must be a whole number from 0 on"),
         (lambda: Line(bunching=0.5, bunch=1), "bunch is 1; it must lie between 2 and 50"),
         (lambda: Line().arrivals(-1), "frames is -1"),
@@ -70,6 +98,8 @@ def test_wrong_value_is_refused_in_words(make, message):
     ("make", "message"),
     [
         (lambda: Line("mobile", los=0.1), "no parameter 'los'; the nearest is 'loss'"),
+        (lambda: Line(profile="mobile"), "no parameter 'profile'; the nearest is 'preset'"),
+        (lambda: Line(latency_ms=9), "no parameter 'latency_ms'; the nearest is 'delay_ms'"),
         (lambda: Line("mobile", loss="5 %"), "loss is '5 %'"),
         (lambda: Line("mobile", loss=True), "loss is True"),
         (lambda: Line(3), "preset is 3"),

@@ -12,14 +12,17 @@ from twistream_kit.audio.resample import SAMPLE_RATE
 from twistream_kit.errors import WrongType, WrongValue, quote, require_type
 from twistream_kit.simulator.line._noise import NoiseKind, build_noise
 from twistream_kit.simulator.line._parameters import (
+    COMPANIONS,
     OF_MICROPHONE,
     PRESETS,
     RANGES,
     Parameters,
+    check_effect,
     check_parameter,
     check_share,
     describe,
     describe_unknown,
+    is_off,
 )
 from twistream_kit.simulator.line.arrival import find_scale, make_jitter
 from twistream_kit.simulator.line.stream import LineStream, measure_speech_db
@@ -73,8 +76,9 @@ class Line(Parameters):
 
     Raises:
         TypeError: For a parameter that there is not, or one of a wrong type.
-        ValueError: For an unknown profile, a value out of range, or losses or bunches of a share
-            that their length does not allow.
+        ValueError: For an unknown profile, a value out of range, a time between 0 and 1 ms, losses
+            or bunches of a share that their length does not allow, or a parameter that would do
+            nothing, such as `burst` on a line without losses.
 
     Example:
         >>> import twistream_kit as kit
@@ -114,7 +118,9 @@ of 4; street noise 30 dB below speech
         **unknown: Any,
     ) -> None:
         for name in unknown:
-            raise WrongType(describe_unknown(name, [*RANGES, "noise", "seed"], "parameter"))
+            raise WrongType(
+                describe_unknown(name, ["preset", "seed", *RANGES, "noise"], "parameter")
+            )
         require_type("a string", preset=preset)
         if preset not in PRESETS:
             raise WrongValue(describe_unknown(preset, list(PRESETS), "profile"))
@@ -131,10 +137,14 @@ of 4; street noise 30 dB below speech
             object.__setattr__(self, name, own if change is None else check_parameter(name, change))
         object.__setattr__(self, "preset", preset)
         object.__setattr__(self, "seed", seed)
+        check_effect([name for name, change in changes.items() if change is not None], self)
         check_share("loss", self.loss, "burst", self.burst)
         check_share("bunching", self.bunching, "bunch", self.bunch)
 
     def __repr__(self) -> str:
+        # A traceback shows the line whose making failed, which may have no parameters yet.
+        if not all(hasattr(self, each.name) for each in fields(self)):
+            return "<Line that was not made>"
         seed = f", seed={self.seed}" if self.seed else ""
         changes = "".join(f", {name}={value!r}" for name, value in self._list_changes())
         return f"Line({self.preset!r}{seed}{changes})"
@@ -280,8 +290,12 @@ of 4; street noise 30 dB below speech
 
     def _list_changes(self) -> list[tuple[str, Any]]:
         own = PRESETS[self.preset]
-        named = ((each.name, getattr(self, each.name)) for each in fields(Parameters))
-        return [(name, value) for name, value in named if value != getattr(own, name)]
+        changed = {n for n in PARAMETER_NAMES if getattr(self, n) != getattr(own, n)}
+        # What does nothing is taken only where its companion is given as well (`check_effect`).
+        changed |= {
+            COMPANIONS[n][0] for n in changed & {*COMPANIONS} if is_off(COMPANIONS[n][0], self)
+        }
+        return [(n, getattr(self, n)) for n in PARAMETER_NAMES if n in changed]
 
 
 def check_line(line: object, name: str) -> Line | None:
@@ -310,3 +324,6 @@ def _check_clip(clip: object) -> None:
 
 
 _CLEAN = Parameters()
+
+PARAMETER_NAMES = tuple(each.name for each in fields(Parameters))
+"""The names of all parameters, in their order."""

@@ -233,6 +233,11 @@ class Behaviour:
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 <= value <= 10_000:
                 raise WrongValue(f"{name} is {value!r}; it must lie between 0 and 10000 ms")
+            if 0 < value < 1:
+                raise WrongValue(
+                    f"{name} is {value!r}, and less than one of its milliseconds is as good as "
+                    f"none; if {value:g} s are meant, give {name}={round(1000 * value)}"
+                )
         for name, legal in _CHOICES.items():
             if (value := getattr(self, name)) not in get_args(legal):
                 choices = ", ".join(map(repr, get_args(legal)))
