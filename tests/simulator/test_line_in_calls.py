@@ -32,6 +32,7 @@ from twistream_kit.simulator.stream.leg import StreamLeg
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 QUESTION = Clip.tone(300, 0.4)
+STOP = Clip.tone(700, 0.1)
 ANSWER = Clip.tone(440, 0.6)
 NOTHING = Clip(b"")
 
@@ -233,6 +234,31 @@ async def test_delay_is_in_the_response_and_in_the_report():
     assert values["line_back"]["snr_db"] is None
     assert over.sound_seconds == pytest.approx(0.6, abs=0.021)
     assert over.latency_ms == 200
+
+
+@pytest.mark.parametrize("behaviour", [{"line": Line(delay_ms=310)}, {"latency_ms": 300}])
+def test_last_words_are_on_their_way_when_a_telephone_hangs_up(behaviour):
+    handset = Handset(Behaviour(**behaviour))
+    handset.mouth.say(QUESTION.payload)
+    sent = [handset.mouth.take_frame() for _ in QUESTION.frames()]
+    assert QUESTION.payload not in b"".join(sent)
+    assert QUESTION.payload in b"".join(sent + handset.mouth.take_rest())
+    assert Handset(Behaviour()).mouth.take_rest() == []
+
+
+async def test_last_words_and_then_a_key_reach_the_server_before_the_end():
+    script = [caller.say(QUESTION), caller.press("5"), caller.say(STOP), caller.hang_up()]
+    async with answering(1000) as url:
+        report = await soon(simulate_call(url, script=script, line=Line(delay_ms=500)))
+    messages = [e.message for e in report.capture.entries]
+    [key] = [n for n, each in enumerate(messages) if isinstance(each, from_twilio.Dtmf)]
+    before, after = (
+        b"".join(each.payload for each in part if isinstance(each, from_twilio.Media))
+        for part in (messages[:key], messages[key:])
+    )
+    assert QUESTION.payload in before
+    assert STOP.payload in after
+    assert isinstance(messages[-1], from_twilio.Stop)
 
 
 async def test_bunches_bring_many_frames_at_once_and_lose_none():

@@ -385,6 +385,7 @@ class _CallRun:
                 self._handset.ear.drain(ended)
             if self._script is not None:
                 self._script.end(is_too_short=not closed.done())
+            self._client.rest = self._handset.mouth.take_rest()
             await self._client.stop(EndCause("caller-hung-up"))
             return ended, await closed
         finally:

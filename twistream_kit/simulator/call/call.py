@@ -215,7 +215,7 @@ class SimulatedCall:
         self.ended = datetime.now(UTC)
         self._become(status)
         self._context.pacer.remove(self._tick)
-        self._hear_the_rest()
+        self._bring_the_rest()
         if self._endpoint is not None:
             self._endpoint.release(self)
         self.handset.mouth.stop()
@@ -334,11 +334,14 @@ class SimulatedCall:
     def _end_in_time(self) -> None:
         self.end("completed", EndCause("time-limit"))
 
-    def _hear_the_rest(self) -> None:
-        """Let the telephone hear what is on its way, unless it has hung up itself."""
-        if self.started is None or self.ended_by is None or self.ended_by.cause in _BY_A_TELEPHONE:
+    def _bring_the_rest(self) -> None:
+        """Let arrive what is on its way; a telephone that hung up itself hears nothing more."""
+        if self.started is None or self.ended_by is None:
             return
-        self.handset.ear.drain(time.monotonic())
+        if self.ended_by.cause in _BY_A_TELEPHONE:
+            self.streams.bring_rest(self.handset.mouth.take_rest())
+        else:
+            self.handset.ear.drain(time.monotonic())
 
     def _tick(self, now: float) -> None:
         inbound = self.handset.mouth.take_frame()

@@ -55,6 +55,11 @@ class LineStream:
     def __repr__(self) -> str:
         return f"<LineStream of {self._line!r}>"
 
+    @property
+    def frames_inside(self) -> int:
+        """The number of frames that are on their way."""
+        return self._delay.frames
+
     def take(self, frame: bytes, heard: bytes = _SILENT) -> bytes:
         """Return what comes out of the line while a frame goes in.
 
@@ -75,6 +80,11 @@ class ByteDelay:
 
     def __init__(self, samples: int) -> None:
         self._inside = bytes([SILENCE]) * samples
+
+    @property
+    def frames(self) -> int:
+        """The number of frames that bring out all that is inside."""
+        return -(-len(self._inside) // FRAME_BYTES)
 
     def take(self, frame: bytes) -> bytes:
         """Put a frame in and take one out."""
