@@ -626,6 +626,7 @@ def test_call_without_a_server_tells_ci_of_an_error(run, tmp_path):
         (["--line", "moble"], "the nearest is 'mobile'"),
         (["--line", "mobile, loss=0.05"], "in Python only: kit.Line(…)"),
         (["--line-seed", "1"], "there is no --line"),
+        (["--line", "mobile", "--line-seed", "-1"], "--line-seed is -1"),
         (["--max-response", "0.8"], "'0.8' is no limit: give milliseconds, such as 800"),
         (["--max-response", "nan"], "'nan' is no limit"),
         (["--max-response", "1e400"], "'1e400' is no limit"),

@@ -601,6 +601,9 @@ def _read_lines(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.line_seed is not None and not names:
         problem = "--line-seed decides what a line does by chance, and there is no --line"
         raise SettingsError(problem, fix="Add one, or leave --line-seed out")
+    if arguments.line_seed is not None and arguments.line_seed < 0:
+        problem = f"--line-seed is {arguments.line_seed}"
+        raise SettingsError(problem, fix="Give a whole number from 0 on")
     try:
         return {name: Line(preset, seed=arguments.line_seed or 0) for name, preset in names.items()}
     except ValueError as error:

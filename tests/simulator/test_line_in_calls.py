@@ -14,7 +14,7 @@ from websockets.asyncio.server import serve
 
 from support.waiting import soon
 from twistream_kit.audio.clip import Clip
-from twistream_kit.errors import WrongType, WrongValue
+from twistream_kit.errors import TwistreamError, WrongType, WrongValue
 from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.simulator import caller
@@ -24,6 +24,7 @@ from twistream_kit.simulator.call.context import CallPlan, Source
 from twistream_kit.simulator.call.handset import Handset
 from twistream_kit.simulator.call.key_listener import KeyListener
 from twistream_kit.simulator.line.line import Line
+from twistream_kit.simulator.line.stream import LineStream
 from twistream_kit.simulator.model.assumptions import SILENT_FRAME, Behaviour
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.model.numbers import Sids
@@ -259,6 +260,18 @@ async def test_last_words_and_then_a_key_reach_the_server_before_the_end():
     assert QUESTION.payload in before
     assert STOP.payload in after
     assert isinstance(messages[-1], from_twilio.Stop)
+
+
+async def test_call_in_which_the_simulator_fails_has_no_report(monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError("of the simulator")
+
+    monkeypatch.setattr(LineStream, "take", fail)
+    async with answering(3) as url:
+        with pytest.raises(
+            TwistreamError, match=r"the simulator itself failed .*ZeroDivisionError"
+        ):
+            await soon(simulate_call(url, say=QUESTION, line="mobile"))
 
 
 async def test_bunches_bring_many_frames_at_once_and_lose_none():

@@ -22,7 +22,14 @@ from typing import Any
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.payload import refuse_no_sound
-from twistream_kit.errors import Objection, ServerStopped, WrongType, WrongValue, hide_user
+from twistream_kit.errors import (
+    Objection,
+    ServerStopped,
+    TwistreamError,
+    WrongType,
+    WrongValue,
+    hide_user,
+)
 from twistream_kit.listing import Series
 from twistream_kit.pending import Pending, Subject, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
@@ -286,6 +293,17 @@ def build_ended_error() -> ServerStopped:
     )
 
 
+def _build_broken_error(error: BaseException | None) -> TwistreamError:
+    """Return the error of a call in which the simulator itself failed."""
+    broken = TwistreamError(
+        f"the simulator itself failed during the call: {error!r}",
+        consequence="The call was ended, and there is no report, which would not be the server's",
+        fix="It is a fault of twistream_kit, and the log has its traceback",
+    )
+    broken.__cause__ = error
+    return broken
+
+
 class _CallRun:
     """One running call; created and used on the loop, but for the report, which comes last."""
 
@@ -307,6 +325,7 @@ class _CallRun:
         )
         self._client.finishes_later = True
         self._script_over = asyncio.Event()
+        self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._script = self._prepare_script(plan.script)
         self._capture: Capture | None = None
         self._quiet_seconds: float | None = None
@@ -338,17 +357,30 @@ class _CallRun:
     def _prepare_script(self, script: Script | None) -> ScriptRun | None:
         if script is None:
             return None
-        playout = self._leg.playout  # and not this object, which would have itself
+        # And not this object, which would have itself.
+        playout, client, mouth = self._leg.playout, self._client, self._handset.mouth
+
+        def hang_up() -> None:  # `_tick` looks whether it has
+            client.rest = mouth.take_rest()
+
         return ScriptRun(
             script,
             self._handset,
             press=self._client.press,
-            hang_up=lambda: None,  # `_tick` looks whether it has hung up
+            hang_up=hang_up,
             on_over=self._script_over.set,
             count_cleared=lambda: playout.cleared_seconds,
         )
 
     def _tick(self, now: float) -> None:
+        try:
+            self._pass_frame(now)
+        except Exception as error:  # which nobody would see, since the pacer only logs it
+            if not self._broken.done():
+                self._broken.set_exception(error)
+            raise
+
+    def _pass_frame(self, now: float) -> None:
         if self._has_hung_up():
             return
         inbound = self._handset.mouth.take_frame()
@@ -375,7 +407,10 @@ class _CallRun:
         caller = asyncio.create_task(self._act())
         closed = asyncio.create_task(self._client.wait_over())
         try:
-            await asyncio.wait([caller, closed], return_when=asyncio.FIRST_COMPLETED)
+            ends: list[asyncio.Future[Any]] = [caller, closed, self._broken]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if self._broken.done():
+                raise _build_broken_error(self._broken.exception())
             if caller.done():
                 self._quiet_seconds = caller.result()
             # After hanging up the caller hears nothing, however long the server takes to close.
@@ -385,7 +420,8 @@ class _CallRun:
                 self._handset.ear.drain(ended)
             if self._script is not None:
                 self._script.end(is_too_short=not closed.done())
-            self._client.rest = self._handset.mouth.take_rest()
+            if not self._has_hung_up():
+                self._client.rest = self._handset.mouth.take_rest()
             await self._client.stop(EndCause("caller-hung-up"))
             return ended, await closed
         finally:

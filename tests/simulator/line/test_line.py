@@ -15,6 +15,8 @@ from twistream_kit.simulator.line._parameters import PRESETS, RANGES
 from twistream_kit.simulator.line.line import Line, check_line
 from twistream_kit.simulator.line.stream import SPEECH_DB, measure_speech_db
 
+SILENCE = b"\xff" * 160
+
 SPEECH = Clip.tone(440, 0.5) + Clip.silence(0.3) + Clip.tone(250, 0.613)
 
 
@@ -27,7 +29,7 @@ def test_presets_are_those_of_the_documentation():
 @pytest.mark.parametrize("preset", PRESETS)
 def test_repr_of_a_profile_makes_the_same_line(preset):
     line = Line(preset, seed=7, loss=0.03, burst=5)
-    assert eval(repr(line), {"Line": Line, "inf": math.inf}) == line
+    assert eval(repr(line), {"Line": Line, "math": math}) == line
     assert pickle.loads(pickle.dumps(line)) == line
     assert hash(line) == hash(Line(preset, seed=7, loss=0.03, burst=5))
     assert json.loads(json.dumps(line.to_dict()))["preset"] == preset
@@ -45,7 +47,7 @@ def test_repr_of_a_profile_makes_the_same_line(preset):
     ],
 )
 def test_what_is_off_may_be_given_with_how_it_would_be_and_the_repr_makes_the_same_line(line):
-    assert eval(repr(line), {"Line": Line, "inf": math.inf}) == line
+    assert eval(repr(line), {"Line": Line, "math": math}) == line
     assert replace(line, seed=2) != line
 
 
@@ -76,6 +78,8 @@ def test_clean_line_changes_nothing_and_says_so():
         (lambda: Line(delay_ms=-1), "delay_ms is -1; it must lie between 0 and 2000"),
         (lambda: Line(snr_db=-math.inf), "snr_db is -inf; it must lie between -10 and 80"),
         (lambda: Line(gain_db=math.nan), "gain_db is nan"),
+        (lambda: Line(loss=1e-17), "loss is 1e-17, so little .* it must be 0, or 1e-05 and more"),
+        (lambda: Line(bunching=1e-9), "bunching is 1e-09, so little that no call would show it"),
         (lambda: Line(delay_ms=0.2), r"delay_ms is 0.2, .* if 0.2 s are meant, give delay_ms=200"),
         (lambda: Line("street", jitter_ms=0.02), "milliseconds .* give jitter_ms=20"),
         (lambda: Line("speakerphone", echo_ms=0.12), "milliseconds .* give echo_ms=120"),
@@ -85,6 +89,9 @@ def test_clean_line_changes_nothing_and_says_so():
         (lambda: Line("mobile", echo_ms=200), "give both: echo_ms=200.0, echo_db=-18"),
         (lambda: Line(seed=-1), "seed is -1; it must be a whole number from 0 on"),
         (lambda: Line(bunching=0.5, bunch=1), "bunch is 1; it must lie between 2 and 50"),
+        (lambda: Line().open().take(b"\xff" * 100), "a frame has 160 bytes, and this one has 100"),
+        (lambda: Line("street").open().take(SILENCE, b""), "a frame has 160 bytes, .* has 0"),
+        (lambda: Line().open(speech_db=1e5), "speech_db is 100000.0; it must lie between -100"),
         (lambda: Line().arrivals(-1), "frames is -1"),
         (lambda: check_line("stret", "line"), "no profile 'stret'"),
     ],
@@ -103,6 +110,8 @@ def test_wrong_value_is_refused_in_words(make, message):
         (lambda: Line("mobile", loss="5 %"), "loss is '5 %'"),
         (lambda: Line("mobile", loss=True), "loss is True"),
         (lambda: Line(3), "preset is 3"),
+        (lambda: Line("mobile").open().take("x" * 160), "a frame is PCMU bytes, and this is str"),
+        (lambda: Line().open(is_back="no"), "is_back is 'no'"),
         (lambda: Line(seed=1.5), "seed is 1.5"),
         (lambda: Line().apply(b"\xff"), "takes a Clip, and this is bytes"),
         (lambda: Line().apply(SPEECH, heard=b"\xff"), "takes a Clip, and this is bytes"),

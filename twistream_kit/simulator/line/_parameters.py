@@ -30,6 +30,9 @@ RANGES: Mapping[str, tuple[float, float, str]] = {
 }
 """The least and the greatest value of each parameter, and what it is."""
 
+LEAST_SHARE = dict.fromkeys(("loss", "bunching"), 1e-5)
+"""The least shares that are not 0: of one frame in 100,000, which is one in 33 minutes."""
+
 _INFINITE = {"snr_db": math.inf, "echo_db": -math.inf}
 """The parameters that may be infinite, and how they then are: off."""
 
@@ -175,6 +178,11 @@ def check_parameter(name: str, value: Any) -> Any:
     if value != _INFINITE.get(name) and not least <= value <= most:
         raise WrongValue(
             f"{name} is {quote(value)}; it must lie between {least:g} and {most:g} ({unit})"
+        )
+    if name in LEAST_SHARE and 0 < value < LEAST_SHARE[name]:
+        raise WrongValue(
+            f"{name} is {quote(value)}, so little that no call would show it; it must be 0, or "
+            f"{LEAST_SHARE[name]:g} and more ({unit})"
         )
     if unit == "milliseconds" and 0 < value < 1:
         raise WrongValue(

@@ -40,7 +40,7 @@ class Line(Parameters):
     profiles are no carriers' lines, and their figures are ours: nobody has measured them.  A seed
     decides all that is left to chance: the same line does the same to the same sound.
 
-    The sound passes, in this order, the microphone (echo, level, noise, clipping), the network
+    The sound passes, in this order, the microphone (level, echo, noise, clipping), the network
     (losses, which are concealed, and delay) and its buffers (jitter and bunches, which change when
     a frame comes, and not what is in it).  Lost frames are concealed after the rule of ITU-T G.711
     Appendix I: the last 5 to 15 ms are repeated, keep their level for 10 ms, lose 20 % of it every
@@ -67,12 +67,15 @@ class Line(Parameters):
         noise: ``white``, ``street`` or ``babble``, many voices.
         snr_db: How far the noise is below the speech, -10 to 80 dB; infinite for no noise.  The
             level of speech is that of its audible frames: of the clip, or of the clips of a script
-            that a caller says.  Where it is not known, it is taken for -20 dBFS.
-        gain_db: What the level is changed by, -60 to 30 dB, speech and noise alike.
+            that a caller says.  Where it is not known, it is taken for -20 dBFS.  It is the mean
+            over 16 s: in the street cars come and go, so a second there may have 5 or 22 dB where
+            10 were asked for; white noise stays within 0.1 dB, babble within 1 dB.
+        gain_db: What the level is changed by, -60 to 30 dB, speech and noise alike; not the echo.
         clipping_db: Where the microphone clips, -60 to 0 dBFS.
         echo_db: How loud what the caller hears comes back through the microphone, -60 to 0 dB;
             -inf for no echo.
-        echo_ms: How much later it comes back, 0 to 1000 ms.
+        echo_ms: How much later it comes back, 0 to 1000 ms; in a call a frame of 20 ms later than
+            that, since what the telephone plays is known at its end.
 
     Raises:
         TypeError: For a parameter that there is not, or one of a wrong type.
@@ -146,7 +149,10 @@ of 4; street noise 30 dB below speech
         if not all(hasattr(self, each.name) for each in fields(self)):
             return "<Line that was not made>"
         seed = f", seed={self.seed}" if self.seed else ""
-        changes = "".join(f", {name}={value!r}" for name, value in self._list_changes())
+        changes = "".join(
+            f", {name}={repr(value).replace('inf', 'math.inf')}"
+            for name, value in self._list_changes()
+        )
         return f"Line({self.preset!r}{seed}{changes})"
 
     @property
