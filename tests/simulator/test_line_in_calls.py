@@ -25,7 +25,7 @@ from twistream_kit.simulator.call.handset import Handset
 from twistream_kit.simulator.call.key_listener import KeyListener
 from twistream_kit.simulator.line.line import Line
 from twistream_kit.simulator.line.stream import LineStream
-from twistream_kit.simulator.model.assumptions import SILENT_FRAME, Behaviour
+from twistream_kit.simulator.model.assumptions import SILENT_FRAME, Behaviour, find_lines
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.model.numbers import Sids
 from twistream_kit.simulator.simulate_call import simulate_call
@@ -144,8 +144,8 @@ def test_behaviour_takes_a_line_or_its_name():
     assert behaviour.way_back == Line("street").way_back
     assert Behaviour(line="street", line_back="clean").way_back is None
     assert Behaviour(line_back="mobile").way_there is None
-    assert Behaviour().lines == (None, None)
-    assert Behaviour(line="clean").lines == (Line("clean"), Line("clean"))
+    assert find_lines(Behaviour()) == (None, None)
+    assert find_lines(Behaviour(line="clean")) == (Line("clean"), Line("clean"))
     assert Behaviour(line="clean").way_there is Behaviour(line="clean").way_back is None
     assert repr(behaviour) == "Behaviour(line=Line('street'))"
     with pytest.raises(WrongValue, match="no profile 'stret'; the nearest is 'street'"):

@@ -10,6 +10,7 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.diagnosis.sound import SendingTiming
 from twistream_kit.errors import Objection, SettingsError
 from twistream_kit.notebook.display.display import render_html
+from twistream_kit.notebook.plots.call import plot_timeline
 from twistream_kit.protocol.ending import Cause, EndCause
 from twistream_kit.simulator.line.line import Line
 from twistream_kit.simulator.report import CallReport, describe_call, list_files
@@ -50,6 +51,15 @@ def test_report_names_the_line_that_was_given_and_has_clean_sound_with_each(ther
     report = report_of(line=there, line_back=back)
     assert report.clean == report.heard
     assert describe_call(report).get("line") == said
+
+
+def test_recording_and_timeline_say_how_much_later_the_ear_hears():
+    over = report_of(latency_ms=480)
+    shown = re.sub(r"<[^>]*>", "", render_html(over))
+    assert "the sound reached the caller's ear 480 ms later" in html.unescape(shown)
+    assert "the ear got" not in render_html(report_of())
+    assert plot_timeline(over).axes[-1].get_xlabel().endswith("caller's ear 480 ms later")
+    assert plot_timeline(report_of()).axes[-1].get_xlabel() == "time since the stream began (s)"
 
 
 def test_a_slow_server_is_believed_only_where_the_simulator_itself_was_punctual(slow):

@@ -55,7 +55,12 @@ from twistream_kit.simulator.caller import (
 )
 from twistream_kit.simulator.line.line import Line
 from twistream_kit.simulator.line.stream import measure_speech_db
-from twistream_kit.simulator.model.assumptions import CLOSE_WAIT_SECONDS, Behaviour, check_behaviour
+from twistream_kit.simulator.model.assumptions import (
+    CLOSE_WAIT_SECONDS,
+    Behaviour,
+    check_behaviour,
+    find_lines,
+)
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.report import CallReport
 from twistream_kit.simulator.stream.client import StreamClient, StreamEnding, read_url
@@ -463,7 +468,7 @@ class _CallRun:
         # First, because its functions of the user may take their time, or wait for something.
         acts = Series[CallerAct]() if self._script is None else self._script.check_expectations()
         first = self._handset.ear.first_audible_at
-        there, back = self._plan.behaviour.lines
+        there, back = find_lines(self._plan.behaviour)
         heard = self._handset.heard
         mouth = self._handset.mouth
         said = None if mouth.line is None else Clip(bytes(mouth.said), "caller")

@@ -3,6 +3,7 @@
 import json
 import math
 import pickle
+import re
 import time
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ import pytest
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import WrongType, WrongValue
+from twistream_kit.notebook.display.display import render_html
 from twistream_kit.simulator.line._parameters import PRESETS, RANGES
 from twistream_kit.simulator.line.line import Line, check_line
 from twistream_kit.simulator.line.stream import SPEECH_DB, measure_speech_db
@@ -60,6 +62,17 @@ def test_keyword_changes_one_parameter_and_is_in_the_name():
     assert (line.loss, line.delay_ms) == (0.05, PRESETS["mobile"].delay_ms)
     assert line.name == "mobile, loss 0.05"
     assert line.description.startswith("5 % of frames lost, 2 at a time; 100 ms of delay; ")
+
+
+def test_display_begins_with_what_a_line_does_and_shows_only_what_is_on():
+    shown = re.sub(r"<[^>]*>", "|", render_html(Line("speakerphone", seed=4, snr_db=math.inf)))
+    shown = re.sub(r"[|\s]*\|[|\s]*", "|", shown)
+    assert "|what it does|40 ms of delay; 2 ms of jitter; 10 dB softer; clipped" in shown
+    assert "|preset|speakerphone|seed|4|jitter_ms|2 ms|delay_ms|40 ms|gain_db|-10 dB|" in shown
+    assert "|clipping_db|-12 dBFS|echo_db|-18 dB|echo_ms|120 ms|" in shown
+    assert "noise" not in shown
+    lossy = render_html(Line(loss=0.02, snr_db=15))
+    assert all(each in lossy for each in ("2 %", "2 frames", "white", "15 dB"))
 
 
 def test_clean_line_changes_nothing_and_says_so():

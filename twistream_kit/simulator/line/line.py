@@ -294,6 +294,14 @@ of 4; street noise 30 dB below speech
             for name, value in values.items()
         }
 
+    def list_set(self) -> list[tuple[str, float | str]]:
+        """Return the parameters that do something, and their values, in their order."""
+        return [
+            (name, getattr(self, name))
+            for name in PARAMETER_NAMES
+            if not is_off(COMPANIONS.get(name, (name, ""))[0], self)
+        ]
+
     def _list_changes(self) -> list[tuple[str, Any]]:
         own = PRESETS[self.preset]
         changed = {n for n in PARAMETER_NAMES if getattr(self, n) != getattr(own, n)}

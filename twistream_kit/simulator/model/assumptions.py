@@ -252,23 +252,23 @@ class Behaviour:
         return describe_changes(self)
 
     @property
-    def lines(self) -> tuple[Line | None, Line | None]:
-        """The lines that were given, for what the caller says and for what the caller hears."""
-        there = self.line if isinstance(self.line, Line) else None
-        back = self.line_back if isinstance(self.line_back, Line) else None
-        if back is None and there is not None:
-            back = there.way_back
-        return there, back
-
-    @property
     def way_there(self) -> Line | None:
         """The line for what the caller says; None if it passes unchanged."""
-        return _leave_clean_out(self.lines[0])
+        return _leave_clean_out(find_lines(self)[0])
 
     @property
     def way_back(self) -> Line | None:
         """The line for what the caller hears; None if it passes unchanged."""
-        return _leave_clean_out(self.lines[1])
+        return _leave_clean_out(find_lines(self)[1])
+
+
+def find_lines(behaviour: Behaviour) -> tuple[Line | None, Line | None]:
+    """Return the lines that were given, for what the caller says and for what the caller hears."""
+    there = behaviour.line if isinstance(behaviour.line, Line) else None
+    back = behaviour.line_back if isinstance(behaviour.line_back, Line) else None
+    if back is None and there is not None:
+        back = there.way_back
+    return there, back
 
 
 def _leave_clean_out(line: Line | None) -> Line | None:
