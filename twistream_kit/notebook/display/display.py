@@ -390,11 +390,22 @@ def _show_report_figures(report: CallReport) -> Html:
     logged = _show_entries(entries) if entries else EMPTY
     acts = show_rows(report.acts, "What the caller did") if report.acts else EMPTY
     return join(
+        paragraph(_describe_lateness(report)) if report.latency_ms else EMPTY,
         paragraph(strong(f"{report.headline[0].upper()}{report.headline[1:]}")),
         bullets(found),
         pairs(describe_call(report), caption="A simulated call"),
         acts,
         logged,
+    )
+
+
+def _describe_lateness(report: CallReport) -> Html:
+    """Say of the recording, which is Twilio's side, how the caller's ear differs from it."""
+    return join(
+        "The recording and the picture are Twilio's side: the sound reached the caller's ear "
+        f"{report.latency_ms:g} ms later, as the turns count it. ",
+        code("report.heard"),
+        " is what the ear got.",
     )
 
 
