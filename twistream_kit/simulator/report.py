@@ -80,6 +80,8 @@ class CallReport:
         quiet_seconds: The silence after which the simulated caller hung up, as in a call without
             ``seconds=``; None if the call ended otherwise.
         acts: What the caller did in each step of the script; empty without a script.
+        light_clears: For a call of `simulate_calls` without a recording, whose capture holds no
+            media: when the clears came that discarded sound, in seconds; else None.
 
     Example:
         >>> import twistream_kit as kit
@@ -116,6 +118,7 @@ class CallReport:
     capture: Capture = field(compare=False)
     quiet_seconds: float | None = None
     acts: Series[CallerAct] = field(default_factory=Series)
+    light_clears: tuple[float, ...] | None = field(default=None, compare=False)
     _measured: list[Turns] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
@@ -152,14 +155,15 @@ class CallReport:
         is found in the capture.
         """
         if not self._measured:
-            capture = self.capture
+            capture, light_clears = self.capture, self.light_clears
             is_closed = self.ending != "stopped"
-            replay = Replay(capture.entries, capture.endings)
+            is_light = light_clears is not None
+            replay = Replay(() if is_light else capture.entries, capture.endings)
             found = find_turns(
                 self.heard,
-                None if self.acts else render_said(capture),
-                self.acts or None,
-                clears=find_clears(replay),
+                None if self.acts or is_light else render_said(capture),
+                self.acts or (() if is_light else None),
+                clears=find_clears(replay) if light_clears is None else light_clears,
                 whole=find_whole(replay),
                 is_closed=self.ended.cause == "server-closed",
                 cut_off_seconds=self.lost_seconds if is_closed else 0.0,

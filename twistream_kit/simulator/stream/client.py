@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from websockets.asyncio.client import ClientConnection
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidURI, WebSocketException
 from websockets.frames import CloseCode, Frame, Opcode
@@ -52,6 +51,7 @@ from twistream_kit.simulator.model.assumptions import (
     NormalClose,
 )
 from twistream_kit.simulator.model.debugger import Debugger
+from twistream_kit.simulator.stream._direct_client import DirectClient
 from twistream_kit.simulator.stream.leg import TALKS_ON_ONE_WAY_STREAM, StreamLeg, Warned
 from twistream_kit.simulator.stream.refusal import URL_FORM, StreamFailed, explain_failure
 
@@ -100,6 +100,9 @@ class StreamClient:
         is_close_unanswered: Whether the Close frame of `stop` was not answered in time.
         finishes_later: Whether the rest of the sound is not reviewed, and the ending not logged,
             as soon as the stream has ended, but by `finish`.
+        is_light: Whether it costs as little as it can: `on_sent` is not called for media, and
+            messages are taken as they arrive, without a queue.  Set before `connect`, for a stream
+            with the inbound track.
     """
 
     def __init__(
@@ -118,6 +121,7 @@ class StreamClient:
         self.dropped = 0
         self.is_close_unanswered = False
         self.finishes_later = False
+        self.is_light = False
         self.on_sent: Callable[[from_twilio.Message, float], None] | None = None
         self._auth_token = auth_token
         self._debugger = debugger
@@ -160,6 +164,8 @@ class StreamClient:
         self._connection.on_close_frame = self._note_close_frame
         self._reader = asyncio.create_task(self._read(self._connection), name=name)
         self._note_close_frame()  # which may have come with the 101
+        if self.is_light:
+            self._connection.deliver_to(self._take_text)
         try:
             await asyncio.wait([self._reader], timeout=CONNECTED_AFTER_SECONDS)
         except asyncio.CancelledError:
@@ -177,6 +183,8 @@ class StreamClient:
             outbound_frame: What other sources play to the caller, for a stream with the outbound
                 track.
         """
+        if self.is_light:
+            return self._tick_lightly(now, inbound_frame)
         heard, messages = self.leg.advance(inbound_frame, now, outbound_frame)
         if self._reader is not None and self._reader.done() and not len(self.leg.playout):
             self._heard_out.set()
@@ -189,6 +197,32 @@ class StreamClient:
         if self.leg.listen(now):
             self._log_warnings()
         return heard
+
+    def _tick_lightly(self, now: float, inbound_frame: bytes) -> bytes:
+        """Do the same as `tick`; the media are not made objects of."""
+        heard, texts, marks = self.leg.advance_encoded(inbound_frame)
+        if self._reader is not None and self._reader.done() and not len(self.leg.playout):
+            self._heard_out.set()
+        connection = self._connection
+        if texts and connection is not None:
+            if self._is_congested():
+                self.dropped += len(texts)
+            elif connection.protocol.state is State.OPEN:
+                connection.write_texts(texts)
+                self.sent["media"] += len(texts)
+            else:
+                self._give_up_later(connection)
+        if marks:
+            self._send(marks, now)
+        return heard
+
+    def _take_text(self, text: str) -> None:
+        """Obey a message as it arrives."""
+        now = time.monotonic()
+        if replies := self.leg.receive(text, now):
+            self._send(replies, now)
+        if self.leg.has_warnings:
+            self._log_warnings()
 
     def press(self, digit: str) -> None:
         """Send a DTMF digit to the server, except on a stream of ``<Start>``."""
@@ -464,7 +498,7 @@ def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
     return StreamUrl(url, compute_signed_url(f"{url}/" if bare else url), parts.query)
 
 
-class _Socket(LosesTransport, ClientConnection):
+class _Socket(LosesTransport, DirectClient):
     """A connection that says when a Close frame comes, and that can stop sending after an error.
 
     Attributes:

@@ -44,6 +44,11 @@ TALKS_ON_ONE_WAY_STREAM = (
 
 _SILENT_BYTES = b"\xff\x7f"
 
+LONGEST_GAP_MS = 200
+"""Sound that goes on within this time after it ran out was late; pauses of a speaker are longer."""
+
+_LONGEST_GAP = LONGEST_GAP_MS // PTIME_MS
+
 DIGITS = frozenset("0123456789*#ABCD")
 """The keys of a telephone, the rare fourth column included (§3)."""
 
@@ -59,9 +64,14 @@ class StreamLeg:
         behaviour: The switches for behaviour of Twilio that is not known.
         first_timestamp_ms: The first timestamp; None derives it from `stream_sid`, so that the same
             stream always has the same.
+        hears: Whether the sound of the server is reviewed.  Without that, media messages in the
+            usual form are not even made objects of, and `on_message` is not called for them.
 
     Attributes:
         playout: The buffer of audio that has not been played.
+        played_frames: How many frames of the server's sound were played.
+        gaps: How long the server's sound stopped each time, in frames: it ran out, and went on
+            within `LONGEST_GAP_MS`.  Longer silence is taken for a pause.
         on_message: Called with each message that was obeyed and its time, if not None.
         on_odd: Called with the text of each message that was not obeyed, or that has extra fields,
             and its time, if not None.
@@ -79,6 +89,7 @@ class StreamLeg:
         bidirectional: bool = True,
         behaviour: Behaviour | None = None,
         first_timestamp_ms: int | None = None,
+        hears: bool = True,
     ) -> None:
         if not tracks or not set(tracks) <= {"inbound", "outbound"}:
             raise WrongValue(f"tracks is {tracks!r}; it may hold 'inbound' and 'outbound'")
@@ -94,7 +105,11 @@ class StreamLeg:
             first_timestamp_ms = random.Random(stream_sid).choice(FIRST_TIMESTAMPS_MS)  # noqa: S311
         self._timestamp_ms = first_timestamp_ms
         self.playout = PlayoutBuffer()
-        self._checker = MessageChecker(stream_sid, self.behaviour)
+        self.played_frames = 0
+        self.gaps: Counter[int] = Counter()
+        self._checker = MessageChecker(stream_sid, self.behaviour, hears=hears)
+        self._encoder = from_twilio.MediaEncoder(stream_sid)
+        self._reader = None if hears else to_twilio.MediaReader(stream_sid)
         self.on_message: Callable[[to_twilio.Message, float], None] | None = None
         self.on_odd: Callable[[str | bytes, float], None] | None = None
         self.broken = False
@@ -104,6 +119,7 @@ class StreamLeg:
         self._stopped = self._is_silenced = False
         self._hold_frames = count_frames(self.behaviour.playout_delay_ms)
         self._held = 0
+        self._empty_frames = _LONGEST_GAP + 1
 
     @property
     def received(self) -> Counter[str]:
@@ -162,10 +178,38 @@ class StreamLeg:
         messages.extend(self._mark(name) for name in names)
         return heard, messages
 
+    def advance_encoded(
+        self, inbound: bytes
+    ) -> tuple[bytes, list[bytes], list[from_twilio.Message]]:
+        """Do the same as `advance` on a stream with the inbound track; the media come as texts.
+
+        Returns:
+            What the caller hears, the media messages as UTF-8, and the marks.
+        """
+        heard, names = self._play()
+        if self._stopped:
+            return heard, [], []
+        texts = []
+        if not self._frames:
+            texts = [self._encode_media(SILENT_FRAME) for _ in range(INITIAL_BURST_FRAMES - 1)]
+        texts.append(self._encode_media(inbound))
+        return heard, texts, [self._mark(name) for name in names] if names else []
+
+    def _encode_media(self, payload: bytes) -> bytes:
+        chunk = self._chunks["inbound"] = self._chunks["inbound"] + 1
+        timestamp = self._take_timestamp()
+        return self._encoder.encode(payload, self._take_sequence(), chunk, timestamp)
+
     def receive(self, message: str | bytes, now: float) -> list[from_twilio.Message]:
         """Obey one message from the server, or note why not; return the marks to send back."""
         if self._stopped:
             return []
+        if self._reader is not None and self.bidirectional and type(message) is str:
+            payload = self._reader.read(message)
+            if payload is not None:
+                self._checker.received["media"] += 1
+                self._enqueue(payload)
+                return []
         if not self.bidirectional:
             self._break(message)
             return []
@@ -201,6 +245,11 @@ class StreamLeg:
         sequence = self._take_sequence()
         return [from_twilio.Stop(self.stream_sid, self.account_sid, self.call_sid, sequence)]
 
+    @property
+    def has_warnings(self) -> bool:
+        """Whether `take_warnings` or `take_unlogged` would return something."""
+        return self._checker.has_warnings
+
     def take_warnings(self) -> list[Warned]:
         """Return what Twilio has logged since the last call."""
         return self._checker.take_warnings()
@@ -228,18 +277,28 @@ class StreamLeg:
     def _play(self) -> tuple[bytes, list[str]]:
         if self._is_silenced or not len(self.playout):
             self._held = 0
+            self._empty_frames += 1
             return SILENT_FRAME, []
         if self._held < self._hold_frames:
             self._held += 1
             return SILENT_FRAME, []
+        if self._empty_frames:
+            if self._empty_frames <= _LONGEST_GAP:
+                self.gaps[self._empty_frames] += 1
+            self._empty_frames = 0
+        self.played_frames += 1
         return self.playout.play(FRAME_BYTES)
+
+    def _take_timestamp(self) -> int:
+        jitter = TIMESTAMP_JITTER_MS[self._frames % len(TIMESTAMP_JITTER_MS)]
+        timestamp = self._timestamp_ms + self._frames * PTIME_MS + jitter
+        self._frames += 1
+        return timestamp
 
     def _add_media(
         self, messages: list[from_twilio.Message], inbound: bytes, outbound: bytes
     ) -> None:
-        jitter = TIMESTAMP_JITTER_MS[self._frames % len(TIMESTAMP_JITTER_MS)]
-        timestamp = self._timestamp_ms + self._frames * PTIME_MS + jitter
-        self._frames += 1
+        timestamp = self._take_timestamp()
         for track in self.tracks:
             # Each track has its own chunk counter: seen live, no gap in 2,300 frames (§10.19).
             chunk = self._chunks[track] = self._chunks[track] + 1
@@ -254,12 +313,15 @@ class StreamLeg:
         if isinstance(message, to_twilio.Mark):
             return self.playout.mark(message.name)
         if isinstance(message, to_twilio.Clear):
+            self._empty_frames = _LONGEST_GAP + 1  # what follows is something else
             return self.playout.clear()
-        lost = self.playout.enqueue(message.payload)
-        if lost:
+        self._enqueue(message.payload)
+        return []
+
+    def _enqueue(self, payload: bytes) -> None:
+        if lost := self.playout.enqueue(payload):
             text = f"ten minutes of audio are waiting already: {lost} bytes were discarded"
             self.warn(MEDIA_DISCARDED, text)
-        return []
 
     def _break(self, message: str | bytes) -> None:
         self._checker.refuse(message)
@@ -363,18 +425,20 @@ class MessageChecker:
     Args:
         stream_sid: The SID that every message must carry.
         behaviour: Determines whether a message with an extra field is dropped or only warned about.
+        hears: Whether the sound is reviewed.
 
     Attributes:
         received: How many messages of each kind came: ``media``, ``mark``, ``clear``,
             ``invalid``, ``binary``.
     """
 
-    def __init__(self, stream_sid: str, behaviour: Behaviour) -> None:
+    def __init__(self, stream_sid: str, behaviour: Behaviour, *, hears: bool = True) -> None:
         self.received: Counter[str] = Counter()
         self._reviewer = StreamReviewer(
             stream_sid,
             at_leisure=True,
             obeys_extra_fields=behaviour.extra_fields != "drop",
+            hears=hears,
         )
         self._unlogged: list[Objection] = []
         self._warnings: list[Warned] = []
@@ -439,6 +503,11 @@ class MessageChecker:
         if warned.code in ONCE_PER_STREAM:
             self._warned.add(warned.code)
         self._warnings.append(warned)
+
+    @property
+    def has_warnings(self) -> bool:
+        """Whether a warning or an objection was noted and not taken."""
+        return bool(self._warnings or self._unlogged)
 
     def take_warnings(self) -> list[Warned]:
         """Return the warnings noted since the last call."""
