@@ -66,6 +66,13 @@ def test_no_call_may_fail_unless_a_limit_says_how_many():
     assert report(calls, limits={"failed_percent": 1}).ok
 
 
+def test_reasons_that_differ_in_a_time_are_one():
+    calls = [call(n, ok=False, failure=f"closed after 0.{n} s") for n in range(1, 4)] + [
+        call(4, ok=False, failure="closed with 1011")
+    ]
+    assert report(calls).failures == {"closed after … s": 3, "closed with 1011": 1}
+
+
 def test_a_limit_of_what_no_call_has_shown_is_not_kept():
     assert report([call(1)], limits={"response_ms": 800}).list_cases()["response_ms"] == (
         "no call has shown such a time"

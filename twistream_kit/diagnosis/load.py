@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -40,6 +41,8 @@ SHARES: Mapping[str, str] = {
     "failed_percent": "the share of calls that failed: refused, broken off, or with an error",
 }
 """Its shares, and what each is."""
+
+_DECIMALS = re.compile(r"\d+\.\d+(?= m?s\b)")
 
 DEFAULT_LIMITS: Mapping[str, float] = {"failed_percent": 0.0}
 """Without limits no call may fail."""
@@ -320,8 +323,12 @@ class LoadReport:
 
     @property
     def failures(self) -> Mapping[str, int]:
-        """Why calls failed, and how many for each reason, the most frequent first."""
-        return dict(Counter(each.failure for each in self.calls if not each.ok).most_common())
+        """Why calls failed, and how many for each reason, the most frequent first.
+
+        Times within a reason, which differ from call to call, are left out.
+        """
+        reasons = (_DECIMALS.sub("…", each.failure) for each in self.calls if not each.ok)
+        return dict(Counter(reasons).most_common())
 
     @property
     def valid(self) -> bool:

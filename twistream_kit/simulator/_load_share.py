@@ -192,6 +192,7 @@ class _Call:
     task: asyncio.Task[Any] | None = None
     loop: asyncio.AbstractEventLoop | None = None
     ends: float | None = None
+    is_cut_short: bool = False
     failure: str = ""
     make_report: Callable[[], CallReport] | None = None
 
@@ -313,8 +314,7 @@ class _ShareRun:
             call.run = CallRun(call.plan, shared, self._watch.lateness)
             call.make_report = await call.run.run()
         except asyncio.CancelledError:
-            call.failure = "ended before it was connected"
-            if not self._watch.stop.is_set():
+            if not call.is_cut_short:
                 raise
         except CallRefused as error:
             call.failure = error.problem
@@ -362,6 +362,10 @@ class _ShareRun:
             pass
 
     def _build(self, seconds: float, late: float, jump: float, busy: float) -> ShareResult:
+        # A call that was ended before it was connected is none.
+        self._calls = [
+            call for call in self._calls if not (call.is_cut_short and call.make_report is None)
+        ]
         own_late_ms = self._watch.lateness.make_histogram()
         share = LoadShare(
             self._order.number,
@@ -401,6 +405,8 @@ def _measure_machine() -> float | None:
 
 
 def _hang_up(call: _Call) -> None:
+    """End a call before its time; nothing that it lacks then is the server's fault."""
+    call.is_cut_short = True
     if call.run is not None and call.run.started_at is not None:
         call.run.hang_up()
     elif call.task is not None:
@@ -426,7 +432,8 @@ def _evaluate(call: _Call, order: ShareOrder, report: CallReport | None) -> Load
         for frames, times in sorted(call.run.gaps.items()):
             gaps += [float(frames * PTIME_MS)] * times
     failure = call.failure
-    if report is not None and not report.ok:
+    is_cut_short = call.is_cut_short and report is not None and report.ending == "stopped"
+    if report is not None and not report.ok and not is_cut_short:
         failure = _explain(report)
     elif report is None and not failure:
         failure = "it did not end in time"

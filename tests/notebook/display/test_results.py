@@ -28,6 +28,8 @@ from twistream_kit.capture.summary import Figure, Gap, LateMark, MarkEnding
 from twistream_kit.diagnosis._turn_meter import TooSoon
 from twistream_kit.diagnosis.explain import Explanations
 from twistream_kit.diagnosis.files import Mistake, Mistakes
+from twistream_kit.diagnosis.histogram import Histogram
+from twistream_kit.diagnosis.load import LoadCall, LoadShare
 from twistream_kit.diagnosis.speech import SpeechDetector
 from twistream_kit.diagnosis.turn import Turn
 from twistream_kit.diagnosis.turn_figures import TurnFigure
@@ -157,6 +159,25 @@ def a_call_report(capture, objection, debugger):
     )
 
 
+def a_load_report(objection):
+    """Return a report of many calls, and the classes of its parts."""
+    call, share = LoadCall(1, 1, 0.0, 2.0, 0, False, EVIL, 80.0), LoadShare(1, EVIL, 7, 1, 0, 0, 0)
+    histogram = Histogram([80.0])
+    report = kit.LoadReport(
+        url=EVIL,
+        asked=1,
+        seconds=2.0,
+        calls=Series.of([call], "calls"),
+        shares=Series.of([share], "shares"),
+        limits={"failed_percent": 0.0},
+        invalid=Series.of([objection], "objections"),
+        own_late_ms=histogram,
+        echo_idle_ms=histogram,
+        echo_loaded_ms=histogram,
+    )
+    return report, call, share, report.first_sound_ms, histogram, Histogram()
+
+
 async def a_simulated_call(twilio, eventually):
     phone = twilio.phone("+15550100001")
     made = await asyncio.to_thread(
@@ -193,6 +214,7 @@ async def everything(tmp_path, twilio, eventually, capture, objection):
         *(kit.Resampler(8000), kit.VoiceTrigger(), kit.Secret(EVIL)),
         *(SpeechDetector(), TURN, TurnFigure("barge_in_ms", (300.0,))),
         kit.Turns(Series.of([TURN], "turns"), 9.0, ((3.0, 4.0),), 1, 500.0),
+        *a_load_report(objection),
         *(RunningThings([(EVIL, EVIL)]), RunningThings(), done, Pending()),
         *(twilio, twilio.calls, twilio.pacer, Lateness(), LatenessReport(1, 0, 0, 0, 0, 0)),
         *(Pacer(), twilio.account, kit.SimulatedAccount(type="Trial"), kit.Behaviour(echo=True)),
