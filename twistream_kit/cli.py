@@ -440,7 +440,7 @@ def _load(arguments: argparse.Namespace) -> int:
         if isinstance(error, SettingsError) or not isinstance(error, TwistreamError):
             raise
         raise SettingsError(str(error)) from error
-    _print(report.to_json() if arguments.json else report)
+    _print(report.to_json().rstrip() if arguments.json else report)
     if arguments.junit:
         _write_text(report.to_junit(), arguments.junit, overwrite=arguments.force)
     if report.is_interrupted:

@@ -32,6 +32,7 @@ COMMANDS = (
     "explain",
     "review",
     "call",
+    "load",
     "inspect-stream",
 )
 GREETING, QUESTION = SAMPLES / "greeting.wav", SAMPLES / "question.wav"

@@ -72,8 +72,8 @@ class Server:
 
 @contextlib.asynccontextmanager
 async def running(server: Server) -> AsyncIterator[Server]:
-    async with serve(server.handle, "127.0.0.1", 0, close_timeout=0.2) as listening:
-        port = next(iter(listening.sockets)).getsockname()[1]
+    async with serve(server.handle, "127.0.0.1", 0, close_timeout=0.2) as served:
+        port = next(iter(served.sockets)).getsockname()[1]
         server.url = f"ws://127.0.0.1:{port}/media"
         yield server
 

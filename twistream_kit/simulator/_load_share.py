@@ -30,7 +30,7 @@ from twistream_kit.simulator._calls_loop import SharedLoop, run_call
 from twistream_kit.simulator.caller import Script
 from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.report import CallReport
-from twistream_kit.simulator.simulate_call import CallerPlan, CallRun, plan_call
+from twistream_kit.simulator.simulate_call import CallerPlan, CallRun, make_plan
 from twistream_kit.simulator.stream.pacer import Lateness
 
 MOST_LATE_MS = 10.0
@@ -71,7 +71,7 @@ class ShareOrder:
         script: What each caller does, or None.
         seed: Decides with a call's number what the script leaves to chance.
         parameters: The custom parameters, or a function that returns them for a call's number.
-        options: Further arguments of `plan_call`.
+        options: Further arguments of `make_plan`.
     """
 
     number: int
@@ -88,10 +88,10 @@ class ShareOrder:
     behaviour: Behaviour | None
     options: Mapping[str, Any] = field(repr=False)
 
-    def plan(self, number: int) -> CallerPlan:
+    def make_plan(self, number: int) -> CallerPlan:
         """Return what the caller of one call does."""
         parameters = self.parameters
-        plan = plan_call(
+        plan = make_plan(
             self.url,
             script=self.script,
             seed=None if self.script is None else self.seed + number,
@@ -181,7 +181,7 @@ def check_descriptors(calls: int) -> None:
 
 
 @dataclass(slots=True)
-class _Call:
+class _BegunCall:
     """A call that was begun."""
 
     number: int
@@ -203,7 +203,7 @@ class _ShareRun:
     def __init__(self, order: ShareOrder, watch: Watch) -> None:
         self._order = order
         self._watch = watch
-        self._calls: list[_Call] = []
+        self._calls: list[_BegunCall] = []
         self._host = socket.gethostname()
         self._idle, self._loaded = Histogram(), Histogram()
         self._is_echo_over = threading.Event()
@@ -254,15 +254,15 @@ class _ShareRun:
                 self._note_cpu()
             if self._watch.stop.is_set():
                 return
-            call = _Call(
+            call = _BegunCall(
                 number,
-                self._order.plan(number),
+                self._order.make_plan(number),
                 time.monotonic() - self._began,
                 self._watch.begun - self._watch.ended,
             )
             self._calls.append(call)
             self._watch.begun += 1
-            run_call(partial(self._make_call, call), partial(self._abandon, call))
+            run_call(partial(self._make_call, call), partial(self._give_up, call))
 
     def _wait_for_ends(self) -> None:
         starts = self._order.starts.values()
@@ -308,7 +308,7 @@ class _ShareRun:
         """Return when all calls had begun, by the monotonic clock."""
         return self._began + max(self._order.starts.values(), default=0.0)
 
-    async def _make_call(self, call: _Call, shared: SharedLoop) -> None:
+    async def _make_call(self, call: _BegunCall, shared: SharedLoop) -> None:
         try:
             call.task, call.loop = asyncio.current_task(), asyncio.get_running_loop()
             call.run = CallRun(call.plan, shared, self._watch.lateness)
@@ -324,11 +324,11 @@ class _ShareRun:
         finally:
             self._end(call)
 
-    def _abandon(self, call: _Call) -> None:
+    def _give_up(self, call: _BegunCall) -> None:
         call.failure = call.failure or "the loop of all simulated calls has ended"
         self._end(call)
 
-    def _end(self, call: _Call) -> None:
+    def _end(self, call: _BegunCall) -> None:
         if call.ends is None:
             call.ends = time.monotonic() - self._began
             call.task = call.loop = None
@@ -380,7 +380,7 @@ class _ShareRun:
         reports = {call.number: _make_report(call) for call in self._calls}
         return ShareResult(
             share,
-            tuple(_evaluate(call, self._order, reports[call.number]) for call in self._calls),
+            tuple(_measure_call(call, self._order, reports[call.number]) for call in self._calls),
             tuple(_object_to(share, jump, self._order)),
             own_late_ms,
             self._idle,
@@ -404,7 +404,7 @@ def _measure_machine() -> float | None:
     return float(psutil.cpu_percent(None)) / 100
 
 
-def _hang_up(call: _Call) -> None:
+def _hang_up(call: _BegunCall) -> None:
     """End a call before its time; nothing that it lacks then is the server's fault."""
     call.is_cut_short = True
     if call.run is not None and call.run.started_at is not None:
@@ -413,7 +413,7 @@ def _hang_up(call: _Call) -> None:
         call.task.cancel()
 
 
-def _make_report(call: _Call) -> CallReport | None:
+def _make_report(call: _BegunCall) -> CallReport | None:
     if call.make_report is None:
         return None
     try:
@@ -423,7 +423,7 @@ def _make_report(call: _Call) -> CallReport | None:
         return None
 
 
-def _evaluate(call: _Call, order: ShareOrder, report: CallReport | None) -> LoadCall:
+def _measure_call(call: _BegunCall, order: ShareOrder, report: CallReport | None) -> LoadCall:
     """Return what one call has shown."""
     gaps: list[float] = []
     heard_frames = 0

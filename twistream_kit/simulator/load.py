@@ -135,7 +135,7 @@ def simulate_calls(
         ),
     )
     wanted = check_limits(limits)
-    orders[0].plan(1)  # all other arguments are checked by it
+    orders[0].make_plan(1)  # all other arguments are checked by it
     if not remote:
         refuse_remote(url, f"make {calls} calls of {seconds:g} s to it at once")
     if executor is None:

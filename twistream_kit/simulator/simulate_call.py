@@ -117,7 +117,7 @@ def simulate_call(
         >>> report.ok, report.sound_seconds
         (True, 0.2)
     """
-    plan = plan_call(
+    plan = make_plan(
         url,
         say=say,
         press=press,
@@ -144,7 +144,7 @@ def simulate_call(
     return pending
 
 
-def plan_call(
+def make_plan(
     url: str,
     *,
     say: Clip | bytes | None = None,

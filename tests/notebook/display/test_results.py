@@ -71,6 +71,8 @@ WITHOUT = {
     caller._Choice: "part of a step, until the seed of the script draws from it",
     caller._Range: "part of a step, until the seed of the script draws from it",
     to_twilio.MessageEncoder: "a function with its stream: no result of anything",
+    to_twilio.MediaReader: "a function with its stream: no result of anything",
+    from_twilio.MediaEncoder: "a function with its stream: no result of anything",
 }
 """What public names lead to and what is no result, and why; nothing is followed from these."""
 

@@ -67,5 +67,5 @@ def test_a_run_without_calls_is_drawn() -> None:
 
 
 def test_something_else_is_refused() -> None:
-    with pytest.raises(WrongType, match="plot_load draws the report of kit.simulate_calls"):
+    with pytest.raises(WrongType, match="plot_load draws the report"):
         plot_load(Clip(b""))  # type: ignore[arg-type]
