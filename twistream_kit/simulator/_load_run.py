@@ -113,7 +113,7 @@ def _choose_progress(watch: Watch, calls: int) -> Callable[[bool], None]:
     """
     from tqdm.auto import tqdm
 
-    is_notebook = tqdm.__module__ != "tqdm.asyncio" and "notebook" in str(tqdm.__mro__)
+    is_notebook = any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)
     if not (sys.stderr.isatty() or is_notebook):
         return _Lines(watch, calls).show
     bar = tqdm(
