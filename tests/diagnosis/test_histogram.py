@@ -7,6 +7,7 @@ import random
 import pytest
 
 from twistream_kit.diagnosis.histogram import Histogram
+from twistream_kit.errors import WrongState
 
 SHARES = (0.01, 0.5, 0.95, 0.99, 1.0)
 
@@ -63,5 +64,5 @@ def test_the_edge_of_a_bin_belongs_to_it():
 def test_nothing_has_no_percentile():
     assert not len(Histogram())
     assert repr(Histogram()) == "<Histogram: empty>"
-    with pytest.raises(ValueError, match="nothing was counted"):
+    with pytest.raises(WrongState, match="nothing was counted"):
         Histogram().find(0.5)

@@ -9,6 +9,8 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 
+from twistream_kit.errors import WrongState
+
 GROWTH = 1.01
 """Each bin ends this much higher than it begins, so a percentile is at most 1 % too high."""
 
@@ -86,10 +88,10 @@ class Histogram:
             share: From 0 to 1; 0.95 for the 95th percentile.
 
         Raises:
-            ValueError: If nothing was counted.
+            WrongState: If nothing was counted.
         """
         if not len(self):
-            raise ValueError("nothing was counted")
+            raise WrongState("nothing was counted; look at len(…) first")
         wanted, seen = max(1, math.ceil(share * len(self))), 0
         for place in sorted(self._counts):
             seen += self._counts[place]

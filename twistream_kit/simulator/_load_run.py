@@ -60,7 +60,11 @@ class LoadRun(Pending[LoadReport]):
         self._progress = progress
 
     def stop(self) -> None:
-        """Let all callers hang up; the report then says what was measured until now."""
+        """Let all callers hang up; the report then says what was measured until now.
+
+        Shares that an executor runs already go on to their end, unless their processes are
+        interrupted as well, as all those of a terminal are by Ctrl-C.
+        """
         self._watch.stop.set()
 
     def result(self, timeout: float | None = None) -> LoadReport:

@@ -71,6 +71,7 @@ class ShareOrder:
         script: What each caller does, or None.
         seed: Decides with a call's number what the script leaves to chance.
         parameters: The custom parameters, or a function that returns them for a call's number.
+        behaviour: The switches for behaviour of Twilio that is not known.
         options: Further arguments of `make_plan`.
     """
 
@@ -218,12 +219,14 @@ class _ShareRun:
         check_descriptors(len(order.starts))
         run_call(self._measure_echo, self._is_echo_over.set)
         late = 0.0
+        self._began = time.monotonic()
+        clock = time.time() - self._began
         try:
-            late = self._wait_for_begin()
-            clock = time.time() - time.monotonic()
-            self._began = time.monotonic() - late
-            self._has_begun = True
             try:
+                late = self._wait_for_begin()
+                clock = time.time() - time.monotonic()
+                self._began = time.monotonic() - late
+                self._has_begun = True
                 self._begin_calls()
                 self._wait_for_ends()
             except KeyboardInterrupt:  # in a process of a pool, which a terminal interrupts, too
