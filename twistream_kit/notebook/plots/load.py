@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from matplotlib.ticker import LogLocator, NullFormatter
+
 from twistream_kit.diagnosis.load import LoadReport
 from twistream_kit.notebook.plots.style import (
     CALLER_COLOUR,
@@ -113,6 +115,11 @@ def _draw_times(axes: Axes, report: LoadReport) -> None:
                 label=_LIMIT,
             )  # fmt: skip
     axes.set_xscale("log")
+    least, most = axes.get_xlim()
+    axes.set_xlim(least / 1.3, most * 1.3)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(lambda ms, _: f"{ms:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(0, 103)
     label_axes(axes, x="time (ms)", y="share of values\nup to it (%)")
 
@@ -143,6 +150,6 @@ def _draw_calls(axes: Axes, report: LoadReport) -> None:
             [call.begins for call in heard], [call.first_sound_ms for call in heard], ".",
             color=_COLOURS["first_sound_ms"], markersize=4, label=_NAMES["first_sound_ms"],
         )  # fmt: skip
-        beside.set_ylim(bottom=0)
+        beside.set_ylim(0, 1.08 * max(1.0, report.first_sound_ms.max))
         beside.set_ylabel("first sound (ms)", fontsize=SMALL)
         beside.tick_params(labelsize=SMALL)
