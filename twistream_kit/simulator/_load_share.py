@@ -16,6 +16,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
@@ -280,12 +281,15 @@ class _ShareRun:
         if not self._watch.stop.is_set() and self._watch.ended == self._watch.begun:
             return
         self._is_interrupted = self._watch.stop.is_set()
-        for call in self._calls:
-            if call.ends is None and call.loop is not None:
-                call.loop.call_soon_threadsafe(_hang_up, call)
         until = time.monotonic() + _GRACE_SECONDS
-        pause = threading.Event()
+        pause, asked = threading.Event(), set[int]()
         while self._watch.ended < self._watch.begun and time.monotonic() < until:
+            for call in self._calls:
+                loop = call.loop  # None before its task has begun, and after its end
+                if loop is not None and call.number not in asked:
+                    asked.add(call.number)
+                    with suppress(RuntimeError):  # the loop has ended meanwhile
+                        loop.call_soon_threadsafe(_hang_up, call)
             pause.wait(_STEP_SECONDS)
 
     def _note_cpu(self) -> None:
