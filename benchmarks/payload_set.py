@@ -67,11 +67,29 @@ def tuning() -> list[Sound]:
 
 def held_out() -> list[Sound]:
     """The half held out from tuning."""
-    sounds = _sounds(HELD_OUT_VOICES, 9000)
-    for name in ("greeting", "reply", "question", "speech_24bit_extensible"):
-        samples, rate = soundfile.read(SAMPLE_AUDIO / f"{name}.wav", always_2d=True)
-        sounds.append(_sound("speech", name, soxr.resample(samples.mean(axis=1), rate, RATE)))
-    return sounds
+    recorded = ("greeting", "reply", "question", "speech_24bit_extensible")
+    return [*_sounds(HELD_OUT_VOICES, 9000), *map(load_speech, recorded)]
+
+
+RECORDED = (
+    *("greeting", "reply", "question", "speech_24bit_extensible", "speech_float"),
+    *("bot_goodbye", "bot_time", "bot_welcome", "caller_thanks", "caller_time"),
+)
+"""All speech of ``sample_audio``."""
+
+
+def load_speech(name: str) -> Sound:
+    """Load one of `RECORDED`."""
+    samples, rate = soundfile.read(SAMPLE_AUDIO / f"{name}.wav", always_2d=True)
+    return _sound("speech", name, soxr.resample(samples.mean(axis=1), rate, RATE))
+
+
+def music(random: np.random.Generator) -> np.ndarray:
+    """Chords, a melody or drums, or two of them at once; RATE Hz, SECONDS long."""
+    makers = (_chords, _melody, _drums)
+    first, second = random.integers(3, size=2)
+    sound = makers[first](random)
+    return sound + random.uniform(0.3, 1) * makers[second](random) if first != second else sound
 
 
 def at_level(sound: Sound, level_db: float, rate: int = 8000) -> np.ndarray:

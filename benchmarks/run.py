@@ -35,14 +35,21 @@ PARTS = {
     "ten_minutes": "ten_minutes",
     "payload": "payload_review",
     "speech": "speech_detectors",
+    "tones": "tones",
     "conversations": "turn_errors",
+    "lines": "lines",
     "faults": "fault_answers",
     "capture": "capture_reading",
     "parsers": "parsers",
     "import": "import_time",
 }
 
-ON_REQUEST = {"echo": "echo", "first_call": "first_call", "turns": "turn_truth"}
+ON_REQUEST = {
+    "echo": "echo",
+    "first_call": "first_call",
+    "turns": "turn_truth",
+    "line_turns": "line_turns",
+}
 """The short form of another part, what installs a whole environment, and many calls."""
 
 

@@ -39,7 +39,7 @@ STOPS = (0.0, 0.8)
 """The server stops so long after the caller's begin."""
 
 INTO_ANSWER = 0.8
-"""When the caller interrupts, counted from the begin of the answer."""
+"""When the caller interrupts, counted from the beginning of the answer."""
 
 VOICES = 40
 """So many synthetic voices speak, besides those of ``sample_audio``."""
@@ -53,26 +53,39 @@ class Condition:
         kind: ``speech``, ``music`` or ``tones``.
         level: Of the loudest sample, in dBFS.
         noise: How far the noise lies below the sound, in dB; None for silence.
-        colour: Of the noise.
-        begins: When the noise begins: with the ``call``, or with the first ``answer``, after
-            silence; or it comes and goes with each ``answer's sound``.
     """
 
     kind: str = "speech"
     level: int = -12
     noise: int | None = None
-    colour: str = "white"
-    begins: str = "answer"
 
     def __str__(self) -> str:
-        if self.noise is None:
-            return f"{self.kind} at {self.level} dB, in silence"
-        return f"{self.kind} {self.noise} dB above {self.colour} noise from the {self.begins} on"
+        around = "in silence" if self.noise is None else f"{self.noise} dB above noise"
+        return f"{self.kind} at {self.level} dB, {around}"
 
     @property
     def has_aim(self) -> bool:
         """Whether a limit is set for it."""
         return self.kind == "speech" and self.level >= -30 and self.noise is None
+
+
+@dataclass(frozen=True)
+class NoiseCondition(Condition):
+    """What the server says, and in which noise.
+
+    Attributes:
+        colour: Of the noise.
+        begins: When the noise begins: with the ``call``, or with the first ``answer``, after
+            silence; or it comes and goes with each ``answer's sound``.
+    """
+
+    colour: str = "white"
+    begins: str = "answer"
+
+    def __str__(self) -> str:
+        if self.noise is None:
+            return super().__str__()
+        return f"{self.kind} {self.noise} dB above {self.colour} noise from the {self.begins} on"
 
 
 @dataclass
@@ -114,7 +127,7 @@ class Errors:
 def measure(*, tiny: bool = False) -> list[Figure]:
     """Compare under each condition."""
     figures, clean = [], Errors()
-    for condition in [Condition(), Condition(noise=10)] if tiny else list_conditions():
+    for condition in [NoiseCondition(), NoiseCondition(noise=10)] if tiny else list_conditions():
         count = 2 if tiny else 250 if condition.has_aim else 100
         errors = run(condition, count)
         has_aim = condition.has_aim
@@ -130,18 +143,20 @@ def measure(*, tiny: bool = False) -> list[Figure]:
     return [*figures, Figure(what, text, "≤ 2, ≤ 2", reached)]
 
 
-def list_conditions() -> Iterator[Condition]:
+def list_conditions() -> Iterator[NoiseCondition]:
     """Yield the conditions of the table."""
-    yield from (Condition(level=level) for level in LEVELS)
-    yield from (Condition(kind) for kind in ("music", "tones"))
+    yield from (NoiseCondition(level=level) for level in LEVELS)
+    yield from (NoiseCondition(kind) for kind in ("music", "tones"))
     for begins in ("answer", "call", "answer's sound"):
         for colour in ("white", "pink", "babble"):
             for noise in NOISES:
-                yield Condition(noise=noise, colour=colour, begins=begins)
-    yield from (Condition(kind, noise=noise) for kind in ("music", "tones") for noise in NOISES)
+                yield NoiseCondition(noise=noise, colour=colour, begins=begins)
+    yield from (
+        NoiseCondition(kind, noise=noise) for kind in ("music", "tones") for noise in NOISES
+    )
 
 
-def run(condition: Condition, count: int) -> Errors:
+def run(condition: NoiseCondition, count: int) -> Errors:
     """Measure the turns of so many conversations; return how far they were off."""
     errors = Errors()
     for number in range(count):
@@ -173,7 +188,7 @@ class _Conversation:
         number: It decides all else.
     """
 
-    def __init__(self, condition: Condition, number: int) -> None:
+    def __init__(self, condition: NoiseCondition, number: int) -> None:
         random = np.random.default_rng([number, -condition.level, condition.noise or 0])
         question, stop = _load("question"), _load("reply")
         self._frames = round(SECONDS * 1000 / PTIME_MS)
@@ -210,7 +225,7 @@ class _Conversation:
         audible = find_audible(encode_ulaw(part))
         return SpeechSpan(first + audible.first, first + audible.end)
 
-    def _add_noise(self, condition: Condition, random: np.random.Generator) -> None:
+    def _add_noise(self, condition: NoiseCondition, random: np.random.Generator) -> None:
         parts = [self._heard[first * FRAME : end * FRAME] for first, end in self.answers]
         level = np.sqrt(np.mean(np.concatenate(parts) ** 2)) * 10 ** (-condition.noise / 20)
         noise = make_noise(condition.colour, len(self._heard), _list_babble(), random)

@@ -145,6 +145,9 @@ class Answer:
         sent: The frames as they are sent.
         began: When the first audible frame was written; None if none was.
         ended: When the last audible frame had been heard, or was taken away by a clear.
+        or_ended: The same if the frame in which the clear fell was not heard any more, where that
+            is more than a frame earlier.  The ear plays up to a frame later than the sound is
+            written, so nobody here knows whether that frame was begun.
         written: How many frames were written.
     """
 
@@ -152,6 +155,7 @@ class Answer:
     sent: list[bytes]
     began: float | None = None
     ended: float | None = None
+    or_ended: float | None = None
     written: int = 0
 
     def note_all(self, now: float) -> None:
@@ -166,6 +170,10 @@ class Answer:
         played = int((now - began) / SECONDS) + 1
         loud = [number for number, audible in enumerate(self.audible[:played]) if audible]
         self.ended = min(now, began + (loud[-1] + 1) * SECONDS) if loud else None
+        if loud and loud[-1] == played - 1:
+            before = began + (loud[-2] + 1) * SECONDS if len(loud) > 1 else None
+            is_far = before is not None and now - before > SECONDS
+            self.or_ended = before if is_far else None
 
     def take_frame(self, now: float) -> bytes | None:
         """Return the next frame that is to be written, or None."""
@@ -227,7 +235,10 @@ class Call:
         """End everything; return the log of the call."""
         for task in self._tasks:
             task.cancel()
-        answers = [{"began": each.began, "ended": each.ended} for each in self._answers]
+        answers = [
+            {"began": each.began, "ended": each.ended, "or_ended": each.or_ended}
+            for each in self._answers
+        ]
         heard = {"question": self._question.heard, "stop": self._stop.heard}
         late = lag.describe(self._began)
         return {"trial": self._trial, "answers": answers, "late_ms": late, **heard}

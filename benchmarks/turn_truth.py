@@ -5,6 +5,10 @@ jitter.  The truth is when it wrote the first audible frame of its clean clip, a
 last one was heard; the caller's frames it recognises by their bytes.  All processes of a machine
 read the same monotonic clock.
 
+Where a clear falls into the only audible frame after a pause of the speech, the server cannot know
+whether that frame was begun at the ear: there are two true ends then, the nearer one counts, and
+the errors with the later one stand beside the figures.
+
 A call is invalid if the simulator or the server was late itself, each by its own measurement: the
 99th percentile of the lateness of its frames, or of its loop while the call lasted, exceeds
 `LATE_MS`.  Invalid calls are counted with the reason; the figures of all calls stand beside those
@@ -44,6 +48,7 @@ import numpy as np
 import payload_set
 from measuring import HERE, Figure, percentile
 from speech_detectors import make_noise, mix
+from turn_errors import INTO_ANSWER, LEVELS, Condition
 
 import twistream_kit as kit
 from twistream_kit.audio.g711 import encode_ulaw
@@ -63,43 +68,15 @@ CHUNK = 200
 JITTER = 0.1
 """Up to so much is added to each."""
 
-INTO_ANSWER = 0.8
-"""When the caller interrupts, counted from the begin of the answer."""
-
-LEVELS = (-6, -12, -20, -30, -40)
 TIMINGS = ("ahead", "paced")
 RAMP_SECONDS = 0.02
-"""Between the begins of the first calls."""
+"""Between the beginnings of the first calls."""
 
 AT_ONCE = 12
 """So many calls at a time, if nothing else is said."""
 
 LATE_MS = 10.0
 """Half a frame.  A call is invalid if simulator or server was later in one of 100 frames."""
-
-
-@dataclass(frozen=True)
-class Condition:
-    """What the server says, and how.
-
-    Attributes:
-        kind: ``speech``, ``music`` or ``tones``.
-        level: Of the loudest sample, in dBFS.
-        noise: How far the noise lies below the sound, in dB; None for silence.
-    """
-
-    kind: str = "speech"
-    level: int = -12
-    noise: int | None = None
-
-    def __str__(self) -> str:
-        around = "in silence" if self.noise is None else f"{self.noise} dB above noise"
-        return f"{self.kind} at {self.level} dB, {around}"
-
-    @property
-    def has_aim(self) -> bool:
-        """Whether a limit is set for it."""
-        return self.kind == "speech" and self.level >= -30 and self.noise is None
 
 
 @dataclass
@@ -110,6 +87,7 @@ class Trial:
         number: Its number, which decides the delays.
         responses: The errors of the response times, in milliseconds.
         barge_ins: The errors of the barge-in times.
+        later_ends: The same with the later of two true ends, where there are two.
         own_ms: The lateness of the simulator's frames: median, 99th percentile, worst.
         server_ms: The same of the server's loop.
         failure: Why there was no report, or empty.
@@ -118,6 +96,7 @@ class Trial:
     number: int
     responses: list[float] = field(default_factory=list)
     barge_ins: list[float] = field(default_factory=list)
+    later_ends: list[float] = field(default_factory=list)
     no_response: int = 0
     no_barge_in: int = 0
     false_turns: int = 0
@@ -235,7 +214,12 @@ def compare(number: int, measured: Measured, log: dict[str, Any] | None) -> Tria
     if answers and answers[0]["ended"] is not None:
         true = 1000 * (answers[0]["ended"] - log["stop"][0][0])
         if measured.barge_ins and np.isfinite(measured.barge_ins[0]):
-            trial.barge_ins.append(measured.barge_ins[0] - true)
+            later = measured.barge_ins[0] - true
+            trial.barge_ins.append(later)
+            if (end := answers[0]["or_ended"]) is not None:
+                earlier = measured.barge_ins[0] - 1000 * (end - log["stop"][0][0])
+                trial.barge_ins[-1] = min(later, earlier, key=abs)
+                trial.later_ends.append(later)
         elif true > 0:
             trial.no_barge_in = 1
     return trial
@@ -284,6 +268,9 @@ def _list_errors(what: str, trials: Sequence[Trial], *, has_aim: bool) -> Iterat
         reached = bool(values) and middle <= 20 and most <= 40 if has_aim else None
         aim = "≤ 20 / 40 ms" if has_aim else ""
         yield Figure(f"{what}: error of {name}, {len(values)}", text, aim, reached)
+    if later := [value for trial in trials for value in trial.later_ends]:
+        text = f"{len(later)}; errors with the later: {', '.join(f'{v:+.0f}' for v in later)} ms"
+        yield Figure(f"{what}: barge-ins with two true ends", text)
     false, missed = (
         sum(getattr(trial, name) for trial in trials) for name in ("false_turns", "missed_turns")
     )

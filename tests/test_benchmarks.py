@@ -42,7 +42,10 @@ PARTS = {
     "ten_minutes": "through the plain objects",
     "payload": "windows of wrong coding found",
     "speech": "speech in silence, -20 dB: ours",
+    "tones": "keys of 20 ms: found, wrong",
     "conversations": "speech at -12 dB, in silence",
+    "lines": "clean: cost of a frame",
+    "line_turns": "turns on clean",
     "turns": "speech at -12 dB, in silence: invalid calls of 2",
     "faults": "reported faults drawn anew",
     "capture": "loaded, summarised and drawn",
@@ -122,17 +125,39 @@ def test_answer_that_a_clear_cut_off_ended_with_its_last_audible_frame():
     assert (answer.began, answer.ended) == (5.0, pytest.approx(5.2))
     answer.note_clear(5.0, 5.11)
     assert answer.ended == 5.11
+    assert answer.or_ended is None  # the frame before was audible, too
     answer.note_clear(5.0, 5.5)
     assert answer.ended == pytest.approx(5.2)
 
 
-def log_of_a_call(late_ms: tuple[float, ...] = (0.5, 2.0, 8.0)) -> dict:
+def test_a_clear_in_the_only_audible_frame_after_a_pause_leaves_two_true_ends():
+    answer = turn_server.Answer([True] * 10 + [False] * 4 + [True] * 6, [b""] * 20)
+    answer.note_clear(5.0, 5.285)  # in frame 14
+    assert (answer.ended, answer.or_ended) == (5.285, pytest.approx(5.2))
+    answer.note_clear(5.0, 5.305)
+    assert (answer.ended, answer.or_ended) == (5.305, None)
+    log = log_of_a_call(or_ended=14.1)
+    for heard_ms, error in ((110.0, 10.0), (195.0, -5.0)):
+        measured = turn_truth.Measured("1", 2, [510.0, 290.0], [heard_ms], [0.5, 3.0, 9.0], "")
+        trial = turn_truth.compare(7, measured, log)
+        assert trial.barge_ins == pytest.approx([error])
+        assert trial.later_ends == pytest.approx([heard_ms - 200])
+    figures = {f.what: f.figure for f in turn_truth.list_figures("it", [trial], has_aim=True)}
+    assert figures["it: barge-ins with two true ends"] == "1; errors with the later: -5 ms"
+
+
+def log_of_a_call(
+    late_ms: tuple[float, ...] = (0.5, 2.0, 8.0), or_ended: float | None = None
+) -> dict:
     """What the server says of a call: it answered after 0.5 and 0.3 s, and stopped after 0.2 s."""
     return {
         "trial": "1",
         "question": [[11.0, 12.0]],
         "stop": [[14.0, 15.0]],
-        "answers": [{"began": 12.52, "ended": 14.2}, {"began": 15.32, "ended": 17.0}],
+        "answers": [
+            {"began": 12.52, "ended": 14.2, "or_ended": or_ended},
+            {"began": 15.32, "ended": 17.0, "or_ended": None},
+        ],
         "late_ms": list(late_ms),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import os
@@ -21,12 +22,19 @@ from websockets.sync.server import serve
 
 import twistream_kit as kit
 from support.captures import capture_of
+from support.cases import free_port
+from support.reports import report_of
 from twistream_kit import cli
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.cli import main
+from twistream_kit.listing import Series
+from twistream_kit.pending import Pending, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.signature import sign
+from twistream_kit.simulator.caller import CallerAct
+from twistream_kit.simulator.fault_report import FaultReport, FaultRow
+from twistream_kit.simulator.stream.pacer import LatenessReport
 
 SAMPLES = Path(__file__).parents[1] / "sample_audio"
 QUESTION, GREETING = str(SAMPLES / "question.wav"), str(SAMPLES / "greeting.wav")
@@ -514,9 +522,13 @@ def test_call_lets_the_caller_act_by_a_script(run, tmp_path):
     steps = ['do = "wait"\nseconds = [0.1, 9]', 'do = "say"\nfile = "yes.wav"', 'do = "hang_up"']
     talk.write_text("".join(f"[[step]]\n{step}\n" for step in steps))
     with server() as url:
-        code, out, err = run("call", url, "--script", talk, "--seed", "31", "--json")
+        line = ("--line", "bad_mobile", "--line-seed", "4", "--line-back", "clean")
+        code, out, err = run("call", url, "--script", talk, "--seed", "31", "--json", *line)
     assert (code, err) == (0, "")
-    waited, said, hung_up = json.loads(out)["acts"]
+    values = json.loads(out)
+    assert (values["line"]["preset"], values["line"]["seed"]) == ("bad_mobile", 4)
+    assert values["line_back"] is None
+    waited, said, hung_up = values["acts"]
     assert waited["ends"] == said["begins"] == 0.2, "drawn by the seed"
     assert (said["clip"], said["outcome"], said["ok"]) == ("yes", "said 0.10 s", True)
     assert hung_up["outcome"] == "hung up"
@@ -532,16 +544,18 @@ def test_call_names_the_line_of_a_script_that_is_wrong(run, tmp_path):
 
 def test_call_writes_its_turns_for_junit_and_fails_what_was_never_tried(run, tmp_path):
     junit = tmp_path / "call.xml"
+    Clip.tone(440, 0.3).save(tmp_path / "hello.wav")
     with server() as url:
-        done = run("call", url, "--seconds", "0.4", "--junit", junit, "--max-response", "800")
+        options = ["--say", tmp_path / "hello.wav", "--max-response", "800"]
+        done = run("call", url, "--seconds", "0.4", "--junit", junit, *options)
         code, _, err = done
         assert code == 1
-        assert "\nresponse_ms: no values: the caller said nothing" in err
+        assert "\nresponse_ms: no values: the call ended" in err
         assert "\nTurns of a call of 0.4" in err, "who spoke when, below what is wrong"
         suite = ElementTree.parse(junit).getroot().find("testsuite")
         names = {case.get("name"): [said.tag for said in case] for case in suite.iter("testcase")}
         assert names == {
-            "call": [], "response_ms": ["failure"], "cut_off_ms": [],
+            "call": ["system-out"], "response_ms": ["failure"], "cut_off_ms": ["system-out"],
             "barge_in_ms": ["skipped"], "false_barge_ins": ["skipped"],
         }  # fmt: skip
         code, out, err = run("call", url, "--seconds", "0.4", "--junit", junit)
@@ -612,8 +626,19 @@ def test_call_without_a_server_tells_ci_of_an_error(run, tmp_path):
         (["--script", "missing.toml"], "missing.toml: cannot be read: No such file"),
         (["--script", __file__, "--press", "1"], "--say or --press is given too"),
         (["--seed", "1"], "there is no --script"),
+        (["--line", "moble"], "the nearest is 'mobile'"),
+        (["--line-seed", "1"], "there is no --line"),
+        (["--seed", "x"], "'x' is no seed: give a whole number, such as 7"),
+        (["--seconds", "x"], "'x' is no time: give seconds, such as 10"),
+        (
+            ["--max-response", "800"],
+            "says nothing. Add --script or --say, or leave --max-r",
+        ),
+        (["--max-barge-in", "300"], "--max-barge-in is a limit for a caller who speaks"),
         (["--max-response", "0.8"], "'0.8' is no limit: give milliseconds, such as 800"),
         (["--max-response", "nan"], "'nan' is no limit"),
+        (["--max-response", "1e400"], "'1e400' is no limit"),
+        (["--max-response", "9" * 400], "is no limit: give milliseconds"),
         (["--max-barge-in", "-5"], "'-5' is no limit"),
         (["--max-barge-in", "soon"], "'soon' is no limit"),
         (["--say", "missing.wav"], "missing.wav: there is no such file"),
@@ -628,6 +653,31 @@ def test_call_with_an_option_that_makes_no_sense_is_a_usage_error_before_any_cal
     code, out, err = run("call", "ws://127.0.0.1:9/media", *options)
     assert (code, out) == (2, "")
     assert words in err
+
+
+def test_a_limit_that_fails_in_a_late_call_says_how_late_the_simulator_was(capsys):
+    late = LatenessReport(100, 1.0, 40.0, 90.0, 300.0, 10)
+    options = argparse.Namespace(json=False, save=None, junit=None, force=False)
+    assert cli._finish_call(report_of(lateness=late), options, {"response_ms": 800}) == 1
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last.startswith("The simulator itself was late: times in which the server has a part")
+    assert last.endswith(
+        "(100 frames, late by 1.0 ms (median), 90.0 ms (99th percentile), 300.0 ms (worst))."
+    )
+
+
+def test_call_with_a_script_shows_its_turns_once(capsys):
+    act = CallerAct("say", 0.0, 0.1, Clip.tone(440, 0.1), outcome="said 0.10 s")
+    acts = Series.of([act], "acts")
+    options = argparse.Namespace(json=False, save=None, junit=None, force=False)
+    for limits, code in (({}, 0), ({"response_ms": 800}, 1)):
+        assert cli._finish_call(report_of(acts=acts), options, limits) == code
+        out, err = capsys.readouterr()
+        assert out.count("Turns of a call of ") == 1
+        assert "Turns of a call of " not in err
+    options.json = True
+    cli._finish_call(report_of(acts=acts), options, {})
+    json.loads(capsys.readouterr().out)
 
 
 # everything else
@@ -843,3 +893,46 @@ def test_name_with_control_characters_does_not_reach_the_terminal(run, tmp_path,
     capture_of(SID).save(names["capture"])
     _, out, err = run(*(part.format(**names) for part in argv))
     assert not set("\x1b\x07\x9b\u202e") & set(out + err)
+
+
+def test_faults_reports_what_a_server_survives_and_writes_it_for_junit(run, tmp_path):
+    junit = tmp_path / "faults.xml"
+    options = ["--only", "hang-up-after-connected", "--scale", "0.1", "--seed", "5"]
+    with server() as url:
+        code, out, err = run("faults", url, *options, "--json", "--junit", junit)
+    report = json.loads(out)
+    assert (code, report["ok"], report["seed"]) == (0, True, 5)
+    assert [row["name"] for row in report["rows"]] == ["hang-up-after-connected"]
+    assert f"saved {junit}" in err
+    suite = ElementTree.parse(junit).getroot().find("testsuite")
+    assert (suite.get("name"), suite.get("tests")) == ("twistream faults", "1")
+
+
+def test_faults_ends_with_1_when_a_server_does_not_survive_one(run, monkeypatch):
+    red = FaultRow("gaps", "title", "red", "it closed", "goes on", "read on", "source")
+    lateness = LatenessReport(1, 0, 0, 0, 0, 0)
+    report = FaultReport("ws://x", Series.of([red], "faults"), 0, 1.0, 1.0, "fine", lateness)
+    pending = Pending()
+    fulfil(pending, report)
+    monkeypatch.setattr(
+        "twistream_kit.simulator.faults.inject_faults", lambda url, **options: pending
+    )
+    code, out, _ = run("faults", "ws://127.0.0.1:9/media")
+    assert code == 1
+    assert "RED        gaps" in out
+    assert "repair        read on" in out
+
+
+def test_faults_refuses_what_is_not_there_another_machine_and_a_name_that_no_fault_has(
+    run, tmp_path
+):
+    junit = tmp_path / "faults.xml"
+    code, _, err = run("faults", f"ws://127.0.0.1:{free_port()}/media", "--junit", junit)
+    assert (code, "31902" in junit.read_text()) == (3, True), err
+    code, _, err = run("faults", "wss://bot.example.com/media")
+    assert code == 2
+    assert "would break about 51 streams on it" in err
+    assert "(--remote in a shell)" in err
+    code, _, err = run("faults", "ws://127.0.0.1:9/media", "--only", "gap")
+    assert code == 2
+    assert "there is no fault 'gap'; there are half-open, no-close" in err

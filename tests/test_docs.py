@@ -306,6 +306,12 @@ _FIGURES = [
         "19",
         f"{assumptions.FIRST_TIMESTAMPS_MS[0]} to {assumptions.FIRST_TIMESTAMPS_MS[-1]} at",
     ),
+    (PROTOCOL, "41", f"{assumptions.FAX_SECONDS:g} s of {assumptions.FAX_HZ} Hz"),
+    (
+        PROTOCOL,
+        "46",
+        f"{assumptions.SENT_KEY_MS} ms each with {assumptions.SENT_GAP_MS} ms between",
+    ),
 ]
 """Rows that name a figure of the simulator: the page, how the row begins, the figure."""
 

@@ -409,3 +409,26 @@ def test_the_commands_of_a_program_are_those_of_the_readme(program):
         r"^    ((?:python|twistream) .*)$", program.read_text(encoding="utf-8"), re.MULTILINE
     )
     assert [command for command in wanted if f"`{command}`" not in PAGE] == []
+
+
+PROGRAMS = ["echo.py", "menu.py", "recording.py", "speech_bridge/bridge.py", "tracing.py"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROGRAMS)
+async def test_a_program_survives_every_fault_and_keeps_nothing_of_it(name, tmp_path):
+    async with running(name, FOLDER=str(tmp_path)) as (process, url):
+        drained = asyncio.create_task(process.stdout.read())  # spans are printed
+        errors = asyncio.create_task(process.stderr.read())
+        report = await soon(kit.inject_faults(url, scale=0.1, pid=process.pid), 200)
+        process.kill()
+        await asyncio.gather(drained, errors)
+    assert report.ok, report
+    assert b"Traceback" not in errors.result(), errors.result().decode()
+
+
+@pytest.mark.slow
+async def test_so_does_the_bot_of_the_pytest_project(import_program):
+    async with kit.StreamServer(import_program("pytest_project/bot.py").answer) as server:
+        report = await soon(kit.inject_faults(server.url, scale=0.1), 200)
+    assert report.ok, report

@@ -44,6 +44,9 @@ def _public_things() -> dict[str, Any]:
 
 THINGS = _public_things()
 
+METHODS = {"SimulatedTwilio.phone": kit.SimulatedTwilio.phone}
+"""Methods that have an example besides that of their class."""
+
 PATCHES_ASYNCIO = {"allow_nested_asyncio"}
 """What changes asyncio for the whole process, so that its example runs in one of its own."""
 
@@ -115,6 +118,13 @@ def test_the_example_runs_and_shows_what_it_says(name, beside_the_samples):
     docstring = docstring_of(THINGS[name])
     assert faults_of(docstring) == []
     assert (run_apart(name) if name in PATCHES_ASYNCIO else run(name, docstring)) == ""
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_example_of_a_method_runs_and_shows_what_it_says(name, beside_the_samples):
+    docstring = docstring_of(METHODS[name])
+    assert faults_of(docstring) == []
+    assert run(name, docstring) == ""
 
 
 GOOD = """Answer.

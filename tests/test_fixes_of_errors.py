@@ -512,7 +512,7 @@ NOT_APPLIED: dict[str, dict[str, str]] = {
     "protocol.twiml": {"Pass one short token by <Parameter>": _FOR_A_PERSON},
     "simulator._own_thread": {"Raise an Exception in the code": _FOR_A_PERSON},
     "simulator.phone": {"Wait until it is in a call": _ANOTHER_CALL},
-    "simulator.pytest_plugin": {"Use `report = await twistream_call.start": _ITS_PLACE},
+    "simulator.pytest_plugin": {"Use `report = await": _ITS_PLACE},
     "simulator.rest.account": {"twilio.verify(number)": _ANOTHER_CALL},
     "simulator.rest.http_client": {"Use kit.place_call(…)": _ITS_PLACE},
     "simulator.stream.client": {"Pass values as <Parameter>": _ANOTHER_CALL},

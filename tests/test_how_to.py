@@ -46,7 +46,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 RUN_AS_PRINTED = ("how-to/play-a-file.md", "how-to/interrupt.md", "how-to/nothing-is-heard.md",
     "how-to/scripted-callers.md", "how-to/measure-a-conversation.md",
-    "how-to/load.md")  # fmt: skip
+    "how-to/bad-lines.md", "how-to/mailboxes.md", "how-to/load.md", "how-to/faults.md")  # fmt: skip
 WITH_A_STAND_IN = ("how-to/real-call.md", "how-to/tunnels.md")
 RUN_BY_A_TEST_OF_ITS_OWN = (
     "how-to/stream-speech.md", "how-to/test-in-ci.md", "how-to/without-the-kit.md",

@@ -188,9 +188,10 @@ def test_an_answer_is_folded_and_stands_behind_what_shows_it() -> None:
     ]
     assert len(asking) == 3, "one for each fault"
     for n in asking:
-        question, shown, answer = cells[n : n + 3]
+        question, shown, attempt, answer = cells[n : n + 4]
         assert "*Repair*" not in question.source
         assert shown.cell_type == "code"
+        assert "Attempt(" in attempt.source, "the reader's own comes first"
         assert "<details " in answer.source, answer.source
         folded, _, below = answer.source.partition("</details>")
         assert "*Repair*" in folded

@@ -69,3 +69,10 @@ async def test_the_other_routes_of_the_application_are_its_own(base):
             return json.load(answer)
 
     assert await asyncio.to_thread(read) == {"open streams of this worker": 0}
+
+
+@pytest.mark.slow
+async def test_it_survives_every_fault(base):
+    url = base.replace("http", "ws", 1) + "/voice/media"
+    report = await soon(kit.inject_faults(url, auth_token=TOKEN, scale=0.1), 200)
+    assert report.ok, report

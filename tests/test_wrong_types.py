@@ -21,7 +21,7 @@ RESULTS = {
     *("WavReport", "CallReport", "StatusEvent", "ConvertedFile", "Examination", "Objection"),
     *("Check", "Checks", "PlayOutcome", "MarkOutcome", "StreamEnd", "InspectedEnd", "TwilioCode"),
     *("InspectedStream", "Call", "Phone", "MediaStream", "Playing", "Speech", "Pending"),
-    *("NumberRoute", "Tunnel", "Mistakes", "Recording"),
+    *("NumberRoute", "Tunnel", "Mistakes", "Recording", "FaultReport"),
 }
 """Made by the package; people read them."""
 
@@ -32,6 +32,7 @@ GIVEN = {
     "connect_stream": {"url": "wss://example.com/media"},
     "load_clip": {"source": SAMPLE},
     "simulate_call": {"url": "ws://127.0.0.1:9/media"},
+    "inject_faults": {"url": "ws://127.0.0.1:9/media"},
 }
 """Right values for the arguments beside the wrong one; else all of them are wrong."""
 

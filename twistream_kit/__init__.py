@@ -11,14 +11,15 @@ itself is fast.
 
 Sound files and clips.
     inspect_wav, WavReport, load_clip, Clip, convert_file, convert_files, ConvertedFile,
-    examine, Examination, encode_ulaw, decode_ulaw, Resampler, VoiceTrigger
+    examine, Examination, encode_ulaw, decode_ulaw, Resampler, VoiceTrigger, find_tones, Tone,
+    ToneDetector
 
 Run things beside the cells, and wait for results.
     start, stop, running, url_of, Pending, allow_nested_asyncio, verbose_errors
 
 Simulated Twilio.
     SimulatedTwilio, SimulatedAccount, Phone, simulate_call, CallReport, simulate_calls, LoadReport,
-    Behaviour
+    inject_faults, FaultReport, Behaviour, Line
 
 The server, its streams and its public address.
     StreamServer, StreamApp, MediaStream, Speech, Playing, StreamEnd, PlayOutcome, MarkOutcome,
@@ -60,6 +61,9 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.audio.g711 import encode_ulaw as encode_ulaw
     from twistream_kit.audio.load import load_clip as load_clip
     from twistream_kit.audio.resample import Resampler as Resampler
+    from twistream_kit.audio.tone_detector import Tone as Tone
+    from twistream_kit.audio.tone_detector import ToneDetector as ToneDetector
+    from twistream_kit.audio.tones import find_tones as find_tones
     from twistream_kit.audio.voice_trigger import VoiceTrigger as VoiceTrigger
     from twistream_kit.audio.wav_report import WavReport as WavReport
     from twistream_kit.audio.wav_report import inspect_wav as inspect_wav
@@ -145,6 +149,9 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.protocol.marks import PlayOutcome as PlayOutcome
     from twistream_kit.protocol.twiml import connect_stream as connect_stream
     from twistream_kit.simulator import caller as caller
+    from twistream_kit.simulator.fault_report import FaultReport as FaultReport
+    from twistream_kit.simulator.faults import inject_faults as inject_faults
+    from twistream_kit.simulator.line.line import Line as Line
     from twistream_kit.simulator.load import simulate_calls as simulate_calls
     from twistream_kit.simulator.model.assumptions import Behaviour as Behaviour
     from twistream_kit.simulator.phone import Phone as Phone
@@ -168,6 +175,8 @@ _HOMES = {
     "twistream_kit.audio.g711": "encode_ulaw decode_ulaw",
     "twistream_kit.audio.resample": "Resampler",
     "twistream_kit.audio.voice_trigger": "VoiceTrigger",
+    "twistream_kit.audio.tones": "find_tones",
+    "twistream_kit.audio.tone_detector": "Tone ToneDetector",
     # Run things beside the cells, and wait for results.
     "twistream_kit.notebook.runtime.background": "start stop running url_of",
     "twistream_kit.pending": "Pending",
@@ -181,7 +190,10 @@ _HOMES = {
     "twistream_kit.simulator.report": "CallReport",
     "twistream_kit.simulator.load": "simulate_calls",
     "twistream_kit.diagnosis.load": "LoadReport",
+    "twistream_kit.simulator.faults": "inject_faults",
+    "twistream_kit.simulator.fault_report": "FaultReport",
     "twistream_kit.simulator.model.assumptions": "Behaviour",
+    "twistream_kit.simulator.line.line": "Line",
     # The server, its streams and its public address.
     "twistream_kit.live.server.server": "StreamServer",
     "twistream_kit.live.server.stream_app": "StreamApp",
@@ -254,6 +266,7 @@ _SHOWN = {
     "twistream_kit.audio.convert": "ConvertedFile",
     "twistream_kit.audio.examination": "Examination Figures Finding",
     "twistream_kit.audio.resample": "Resampler",
+    "twistream_kit.audio.tone_detector": "Tone ToneDetector",
     "twistream_kit.audio.voice_trigger": "VoiceTrigger",
     "twistream_kit.notebook.runtime.background": "RunningThings",
     "twistream_kit.pending": "Pending",
@@ -261,8 +274,10 @@ _SHOWN = {
     "twistream_kit.simulator.rest.account": "SimulatedAccount",
     "twistream_kit.simulator.phone": "Phone",
     "twistream_kit.simulator.report": "CallReport",
+    "twistream_kit.simulator.fault_report": "FaultReport FaultRow",
     "twistream_kit.simulator.caller": "CallerAct Script Step",
     "twistream_kit.simulator.model.assumptions": "Behaviour",
+    "twistream_kit.simulator.line.line": "Line",
     "twistream_kit.live.server.server": "StreamServer",
     "twistream_kit.live.server.stream_app": "StreamApp",
     "twistream_kit.live.stream.stream": "MediaStream Speech",

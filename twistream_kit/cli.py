@@ -15,7 +15,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from twistream_kit.errors import (
     CallRefused,
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from twistream_kit.pending import Pending
     from twistream_kit.simulator.report import CallReport
 
+_Result = TypeVar("_Result")
+
 MOST_OBJECTIONS = 20
 """So many of a file are shown: one with more is mostly another file than was meant."""
 
@@ -41,7 +43,8 @@ exit codes:
   1    something is objected to: a file that is not ready for a call or cannot be
        read as sound, a message that Twilio would refuse, a call in which anything
        went wrong or took longer than its limit, many calls that passed a limit or
-       could not be measured, an error that the doctor finds, a JupyterLab that fails
+       could not be measured, a fault that a server does not survive, an error that
+       the doctor finds, a JupyterLab that fails
   2    usage: a wrong option, a file that is not there, an unknown code
   3    no connection to the server
   130  interrupted with Ctrl-C
@@ -189,6 +192,9 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_load_options(
         add_command("load", _load, "make many calls at once to a server, and hold it to limits")
     )
+    _add_fault_options(
+        add_command("faults", _try_faults, "break streams of a server, and say what it survives")
+    )
     inspect_stream = add_command(
         "inspect-stream", _inspect_stream, "show and review what passes between Twilio and a server"
     )
@@ -197,7 +203,7 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     inspect_stream.add_argument(
         "--port",
-        type=int,
+        type=_parse_port,
         default=0,
         metavar="N",
         help="listen on this port; on a free one if left out",
@@ -274,8 +280,24 @@ def _parse_limit(text: str) -> float:
     return limit
 
 
+def _parse_seed(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        problem = f"{text!r} is no seed: give a whole number, such as 7"
+        raise argparse.ArgumentTypeError(problem) from None
+
+
+def _parse_seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        problem = f"{text!r} is no time: give seconds, such as 10"
+        raise argparse.ArgumentTypeError(problem) from None
+
+
 def _add_call_options(call: argparse.ArgumentParser) -> None:
-    call.add_argument("url", metavar="URL", help="wss://…, or ws:// on this machine")
+    _add_url(call)
     call.add_argument(
         "--say", type=Path, metavar="FILE", help="play this sound file as the voice of the caller"
     )
@@ -289,18 +311,15 @@ def _add_call_options(call: argparse.ArgumentParser) -> None:
         help="let the caller act as this TOML file says, instead of --say and --press",
     )
     call.add_argument(
-        "--seed", type=int, metavar="N", help="decide with this what the script leaves to chance"
+        "--seed",
+        type=_parse_seed,
+        metavar="N",
+        help="decide with this what the script leaves to chance",
     )
-    call.add_argument(
-        "--param",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a custom parameter, as set by <Parameter>; may be repeated",
-    )
+    _add_parameters(call)
     call.add_argument(
         "--seconds",
-        type=float,
+        type=_parse_seconds,
         metavar="S",
         help="hang up after so many seconds; if left out, when both sides have been silent for 3 s",
     )
@@ -309,6 +328,7 @@ def _add_call_options(call: argparse.ArgumentParser) -> None:
         action="store_true",
         help="accept that nothing is heard: the server only listens",
     )
+    _add_lines(call)
     call.add_argument("--json", action="store_true", help="print the report as JSON")
     call.add_argument(
         "--save",
@@ -331,7 +351,43 @@ def _add_call_options(call: argparse.ArgumentParser) -> None:
     call.add_argument(
         "--force", action="store_true", help="let --save and --junit replace existing files"
     )
-    call.add_argument(
+    _add_auth_token(call)
+
+
+def _add_url(command: argparse.ArgumentParser) -> None:
+    command.add_argument("url", metavar="URL", help="wss://…, or ws:// on this machine")
+
+
+def _add_parameters(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a custom parameter, as set by <Parameter>; may be repeated",
+    )
+
+
+def _add_lines(command: argparse.ArgumentParser) -> None:
+    profiles = "clean, mobile, bad_mobile, speakerphone, street or call_centre"
+    command.add_argument(
+        "--line",
+        metavar="NAME",
+        help=f"let the caller have a line of this profile: {profiles}",
+    )
+    command.add_argument(
+        "--line-back",
+        metavar="NAME",
+        help="another profile for what the caller hears; if left out, the losses and the delay of "
+        "--line, without noise",
+    )
+    command.add_argument(
+        "--line-seed", type=int, metavar="N", help="decide with this what the line does by chance"
+    )
+
+
+def _add_auth_token(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "--auth-token-from",
         metavar="VARIABLE",
         help="sign the handshake with the token in this environment variable",
@@ -376,6 +432,7 @@ def _add_load_options(load: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="a custom parameter, in which {call} is the number of the call; may be repeated",
     )
+    _add_lines(load)
     load.add_argument(
         "--expect-silence", action="store_true", help="accept calls in which nothing is heard"
     )
@@ -432,9 +489,7 @@ def _load(arguments: argparse.Namespace) -> int:
         report = _run_load(arguments)
     except CallRefused as error:
         if arguments.junit:
-            _save_junit_error(
-                error, arguments.junit, overwrite=arguments.force, suite="twistream load"
-            )
+            _save_junit_error("load", error, arguments.junit, overwrite=arguments.force)
         raise
     except (TypeError, ValueError) as error:
         if isinstance(error, SettingsError) or not isinstance(error, TwistreamError):
@@ -477,6 +532,7 @@ def _run_load(arguments: argparse.Namespace) -> LoadReport:
             executor=executor,
             workers=arguments.workers,
             remote=arguments.remote,
+            **_read_lines(arguments),
         )
         return pending.result()
 
@@ -491,6 +547,42 @@ class _NumberedParameters:
         return {
             name: value.replace("{call}", str(number)) for name, value in self._parameters.items()
         }
+
+
+def _add_fault_options(faults: argparse.ArgumentParser) -> None:
+    _add_url(faults)
+    faults.add_argument(
+        "--only",
+        action="append",
+        metavar="NAME",
+        help="try this fault; may be repeated, all are tried if left out: half-open, no-close …",
+    )
+    faults.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="decide the order with this number"
+    )
+    faults.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="multiply how long faults last with this: 0.1 is quicker, and less like Twilio",
+    )
+    faults.add_argument(
+        "--pid",
+        type=int,
+        metavar="N",
+        help="also say what each fault leaves in this process: memory, descriptors, threads",
+    )
+    faults.add_argument(
+        "--remote", action="store_true", help="let URL be on another machine, which may suffer"
+    )
+    faults.add_argument("--json", action="store_true", help="print the report as JSON")
+    faults.add_argument(
+        "--junit", type=Path, metavar="FILE", help="write the faults as test cases of JUnit"
+    )
+    faults.add_argument("--force", action="store_true", help="let --junit replace a file")
+    _add_parameters(faults)
+    _add_auth_token(faults)
 
 
 def _start_tutorial(arguments: argparse.Namespace) -> int:
@@ -663,6 +755,10 @@ def _call(arguments: argparse.Namespace) -> int:
         problem = "--seed decides what a script leaves to chance, and there is no --script"
         raise SettingsError(problem, fix="Add one, or leave --seed out")
     limits = _read_limits(arguments)
+    if limits and not (arguments.script or arguments.say):
+        option = "--max-barge-in" if arguments.max_response is None else "--max-response"
+        problem = f"{option} is a limit for a caller who speaks, and this one says nothing"
+        raise SettingsError(problem, fix=f"Add --script or --say, or leave {option} out")
     options: dict[str, Any] = {"parameters": _parse_parameters(arguments.param)}
     if arguments.auth_token_from:
         options["auth_token"] = _read_variable(arguments.auth_token_from)
@@ -671,14 +767,57 @@ def _call(arguments: argparse.Namespace) -> int:
         _print(f"{arguments.say} is cut off: {say.missing_seconds:.2f} s missing", file=sys.stderr)
     options |= {"say": say, "press": arguments.press, "script": arguments.script}
     options |= {"seed": arguments.seed, "seconds": arguments.seconds}
+    options |= _read_lines(arguments)
     try:
         pending = _begin_call(arguments.url, options, expect_silence=arguments.expect_silence)
         report = _wait(pending)
     except CallRefused as error:
         if arguments.junit:
-            _save_junit_error(error, arguments.junit, overwrite=arguments.force)
+            _save_junit_error("call", error, arguments.junit, overwrite=arguments.force)
         raise
     return _finish_call(report, arguments, limits)
+
+
+def _read_lines(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the lines of a call, by the names of their arguments."""
+    from twistream_kit.simulator.line.line import Line
+
+    names = {"line": arguments.line, "line_back": arguments.line_back}
+    names = {name: preset for name, preset in names.items() if preset is not None}
+    if arguments.line_seed is not None and not names:
+        problem = "--line-seed decides what a line does by chance, and there is no --line"
+        raise SettingsError(problem, fix="Add one, or leave --line-seed out")
+    try:
+        return {name: Line(preset, seed=arguments.line_seed or 0) for name, preset in names.items()}
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
+def _try_faults(arguments: argparse.Namespace) -> int:
+    from twistream_kit.simulator.fault_report import save_fault_junit
+    from twistream_kit.simulator.faults import inject_faults
+    from twistream_kit.simulator.report import check_junit
+
+    if arguments.junit:
+        check_junit(arguments.junit, overwrite=arguments.force)
+    options: dict[str, Any] = {"parameters": _parse_parameters(arguments.param)}
+    if arguments.auth_token_from:
+        options["auth_token"] = _read_variable(arguments.auth_token_from)
+    for name in ("only", "seed", "scale", "pid", "remote"):
+        options[name] = getattr(arguments, name)
+    try:
+        report = _wait(inject_faults(arguments.url, **options))
+    except CallRefused as error:
+        if arguments.junit:
+            _save_junit_error("faults", error, arguments.junit, overwrite=arguments.force)
+        raise
+    except (TypeError, ValueError) as error:
+        raise SettingsError(str(error)) from error
+    _print(json.dumps(report.to_dict(), indent=2) if arguments.json else report)
+    if arguments.junit:
+        save_fault_junit(report, arguments.junit, overwrite=arguments.force)
+        _print(f"saved {arguments.junit}", file=sys.stderr)
+    return FINE if report.ok else OBJECTIONS
 
 
 def _begin_call(url: str, options: dict[str, Any], *, expect_silence: bool) -> Pending[CallReport]:
@@ -693,13 +832,12 @@ def _begin_call(url: str, options: dict[str, Any], *, expect_silence: bool) -> P
         raise SettingsError(str(error)) from error
 
 
-def _save_junit_error(
-    error: CallRefused, target: Path, *, overwrite: bool, suite: str = "twistream call"
-) -> None:
+def _save_junit_error(case: str, error: CallRefused, target: Path, *, overwrite: bool) -> None:
     """Write that there was no call; without a file, CI would say that nothing was tested."""
     from twistream_kit.diagnosis.junit import build_junit_error
 
-    _write_text(build_junit_error(suite, "call", error), target, overwrite=overwrite)
+    text = build_junit_error(f"twistream {case}", case, error)
+    _write_text(text, target, overwrite=overwrite)
 
 
 def _write_text(text: str, target: Path, *, overwrite: bool) -> None:
@@ -715,9 +853,12 @@ def _finish_call(
     report: CallReport, arguments: argparse.Namespace, limits: dict[str, float]
 ) -> int:
     """Print and save the report of a call; return the exit code."""
-    from twistream_kit.simulator.report import SIMULATOR_WAS_LATE, save_junit, save_report
+    from twistream_kit.simulator.report import save_junit, save_report, warn_of_lateness
 
     _print(json.dumps(report.to_dict(), indent=2) if arguments.json else report)
+    shows_turns = bool(report.acts) and not arguments.json
+    if shows_turns:
+        _print(report.turns)
     if arguments.save:
         for file in save_report(report, arguments.save, overwrite=arguments.force):
             _print(f"saved {file}", file=sys.stderr)
@@ -729,9 +870,10 @@ def _finish_call(
     for case, failure in failed.items():
         _print(f"{case}: {failure}", file=sys.stderr)
     if failed:
-        _print(report.turns, file=sys.stderr)
+        if not shows_turns:
+            _print(report.turns, file=sys.stderr)
         if not report.believable:
-            _print(f"{SIMULATOR_WAS_LATE}.", file=sys.stderr)
+            _print(warn_of_lateness(report.lateness), file=sys.stderr)
     return FINE if report.ok and not failed else OBJECTIONS
 
 
@@ -761,15 +903,13 @@ def _inspect_stream(arguments: argparse.Namespace) -> int:
     return OBJECTIONS if command.has_objections else FINE
 
 
-def _wait(pending: Any) -> CallReport:
+def _wait(pending: Pending[_Result]) -> _Result:
     while True:  # in steps, because on Windows Ctrl-C does not interrupt a longer wait
         try:
-            report: CallReport = pending.result(0.25)
+            return pending.result(0.25)
         except TimeoutError:
             if pending.done():
                 raise
-        else:
-            return report
 
 
 def _parse_parameters(pairs: list[str]) -> dict[str, str]:

@@ -333,7 +333,7 @@ class NoResultYet(TwistreamError, TimeoutError):
 
 
 class NoSuchAttribute(TwistreamError, AttributeError):
-    """A `Pending` was used like its result.
+    """There is no such name; mostly, a `Pending` was used like its result.
 
     Example:
         >>> import twistream_kit as kit
@@ -344,6 +344,38 @@ class NoSuchAttribute(TwistreamError, AttributeError):
         ...     print(error.problem)
         this is a Pending of a MediaStream, and has no 'play'
     """
+
+
+def hides_frames(failure: Any) -> bool:
+    """Whether pytest is not to show a frame of ours, which ``__tracebackhide__`` asks.
+
+    It shows the line of the test instead.  A mistake of this package keeps its frames.
+
+    Args:
+        failure: The ``ExceptionInfo`` of pytest.
+    """
+    return isinstance(failure.value, TwistreamError)
+
+
+def build_unknown_name(
+    problem: str, name: str, known: Iterable[str], *, fix: str = ""
+) -> AttributeError:
+    """Return the error for a name that something does not have.
+
+    Args:
+        problem: What is wrong, with the name.
+        name: The name.
+        known: The names that it has, of which the nearest is given.
+        fix: What to do, if that is known better.
+    """
+    if name.startswith("_"):  # asked by Python and its tools, and read by nobody
+        return AttributeError(problem)
+    from difflib import get_close_matches
+
+    known = list(known)
+    close = get_close_matches(name, known, n=1)
+    nearest = f"Nearest: {close[0]}" if close else f"There are {', '.join(known)}"
+    return NoSuchAttribute(problem, fix=fix or nearest)
 
 
 class CannotListen(TwistreamError, OSError):

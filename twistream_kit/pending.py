@@ -39,6 +39,7 @@ from twistream_kit.errors import (
     WrongState,
     WrongType,
     WrongValue,
+    hides_frames,
     quote,
     require_type,
 )
@@ -160,12 +161,15 @@ class Pending(Future[T]):
         )
 
     def __await__(self) -> Generator[Any, None, T]:
+        __tracebackhide__ = hides_frames
         # wrap_future forwards a cancellation of the wait to `cancel`, which does nothing.
         try:
             return (yield from asyncio.wrap_future(self).__await__())
         except (asyncio.CancelledError, KeyboardInterrupt) as error:
             self._explain_interrupt(error)
             raise
+        except TwistreamError as error:  # as in `result`
+            raise error.with_traceback(None) from error.__cause__
 
     def cancel(self) -> bool:
         """Return False: the operation cannot be cancelled by those who wait for it."""
@@ -201,6 +205,7 @@ class Pending(Future[T]):
             WouldDeadlock: If this thread is the one that has to bring the result.
             TypeError: If `timeout` is no number; a ValueError if it is NaN.
         """
+        __tracebackhide__ = hides_frames
         timeout = _check_timeout(timeout)
         blocks = self._blocks_a_loop(timeout)
         try:

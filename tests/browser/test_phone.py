@@ -174,7 +174,7 @@ async def test_it_rings_is_answered_and_the_tone_comes_out_of_the_loudspeaker(ha
     assert (loud[-1] - loud[0]) / rate == pytest.approx(2.5, abs=0.15)
 
 
-async def test_a_key_arrives_as_dtmf_from_the_mouse_and_from_the_keyboard(handset):
+async def test_a_key_arrives_as_dtmf_from_mouse_and_keyboard_and_a_heard_key_is_shown(handset):
     await handset.answer()
     await handset.notebook.ask("events = stream.events()")
     keys = handset.page.locator("[data-digit]")
@@ -183,6 +183,10 @@ async def test_a_key_arrives_as_dtmf_from_the_mouse_and_from_the_keyboard(handse
     await handset.button("5").click()
     for key in "#00":
         await handset.button("5").press(key)
+    news = handset.root.locator(".tp-news")
+    await expect(news).to_be_hidden()
+    await handset.notebook.ask("stream.play(kit.Clip.dtmf('42#')).result(30)")
+    await expect(news).to_have_text("Keys heard: 42#")
     digits = "import itertools; print(*[m.digit for m in itertools.islice(events, 4)])"
     assert await handset.notebook.ask(digits) == "5 # 0 0"
     # In JupyterLab's own hands, 0 0 would have asked whether to restart the kernel.

@@ -141,8 +141,19 @@ def test_pause_behind_a_named_playback_of_this_package_is_no_underrun():
 
 
 def test_mark_behind_each_piece_as_other_servers_send_it_hides_no_underrun():
-    rows = (0, sound()), (0, mark("part")), (1.0, back("part")), (1.1, sound()), (4, STOP)
-    assert rounded(summary(*rows).underruns) == [(1.0, 0.1)]
+    rows = (0, sound()), (0, mark("part")), (1.0, back("part")), (1.1, sound()), (1.1, mark("part"))
+    assert rounded(summary(*rows, (4, STOP)).underruns) == [(1.0, 0.1)]
+    quarters = [(0, each) for n in range(4) for each in (sound(SECOND[::4]), mark(f"part {n}"))]
+    returned = [(0.25 * (n + 1), back(f"part {n}")) for n in range(4)]
+    rest = (*quarters, *returned, (1.1, sound()), (4, STOP))
+    assert rounded(summary(*rest).underruns) == [(1.0, 0.1)]
+
+
+def test_pause_behind_a_mark_after_a_whole_utterance_is_no_underrun():
+    rows = (0, sound()), (0, mark("welcome")), (1.0, back("welcome")), (1.24, sound()), (4, STOP)
+    assert summary(*rows).underruns == ()
+    lost = (0, sound()), (0, mark("welcome")), (1.24, sound()), (4, STOP)
+    assert rounded(summary(*lost).underruns) == [(1.0, 0.24)]
 
 
 def test_playbacks_without_a_name_are_pieces_of_the_same():

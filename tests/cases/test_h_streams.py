@@ -1,16 +1,19 @@
-"""The rows H04 to H06, and H02 at the server: what a stream misses, and who ended it."""
+"""The rows H03 to H06, and H02 at the server: what a stream misses, and who ended it."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 from websockets.asyncio.client import connect
 
 from support.cases import CASES, running
-from support.waiting import soon
+from support.waiting import eventually, soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import decode_ulaw
+from twistream_kit.audio.tones import find_tones
+from twistream_kit.diagnosis.sound import review_sound
 from twistream_kit.live.dialling.place import place_call
 from twistream_kit.live.inspector.inspector import Inspector
 from twistream_kit.live.server.server import StreamServer
@@ -28,6 +31,30 @@ async def inspect(program, **call):
         (stream,) = inspector.streams
         await soon(stream.closed)
         return stream, report
+
+
+async def test_h03_keys_sent_as_sound_are_called_tones_and_pressed_as_the_words_say():
+    keys = "4821#"
+    mixed = Clip.silence(0.3) + Clip.tone(1000, 0.3) + Clip.dtmf(keys, tone_ms=60, gap_ms=50)
+    (objection,) = review_sound(mixed.frames())
+    assert objection.problem == (
+        "holds DTMF, the tones of telephone keys: '4821#'; they are not key events"
+    )
+    play = re.search(r"<Play digits=[^>]*>", objection.fix)[0]
+    async with (
+        SimulatedTwilio(ring_seconds=0) as twilio,
+        StreamServer(lambda stream: stream.close()) as server,
+    ):
+        twiml = f'<Response>{play}<Connect><Stream url="{server.url}"/></Connect></Response>'
+        phone = twilio.phone("+15550100001")
+        await asyncio.to_thread(
+            twilio.client.calls.create, to=phone.number, from_=twilio.numbers[0], twiml=twiml
+        )
+        stream = await soon(server.next_stream())
+        await soon(stream.closed)
+        await eventually(lambda: twilio.calls[0].over)
+    # The other side has heard them before the stream began, and they are the keys that were meant.
+    assert "".join(tone.key for tone in find_tones(phone.heard)) == keys
 
 
 async def test_h05_what_a_server_writes_after_its_close_frame_is_not_looked_at():

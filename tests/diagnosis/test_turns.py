@@ -1,9 +1,11 @@
-"""Turns of a conversation, from sound whose begins and ends are known to the frame."""
+"""Turns of a conversation, from sound whose edges are known to the frame."""
 
 from __future__ import annotations
 
 import json
 import math
+import operator
+import pickle
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
@@ -30,6 +32,7 @@ class Said:
     clip: kit.Clip | None = None
     kind: str = "say"
     meant: bool = True
+    outcome: str = ""
 
 
 def speech(seconds: float) -> kit.Clip:
@@ -105,7 +108,7 @@ def test_question_that_is_not_answered_has_an_infinite_response():
     found = find_turns(place(seconds=8.0), acts=[say(0.5, QUESTION)])
     assert found.response_ms.values == (math.inf,)
     assert found.response_ms.max == math.inf
-    assert found.describe_faults() == ["1 time the server did not answer"]
+    assert found.describe_faults() == ["once the server did not answer"]
 
 
 def test_question_that_ends_with_the_call_is_not_counted():
@@ -172,7 +175,7 @@ def test_server_that_speaks_until_the_end_never_stopped():
     found = find_turns(heard, acts=[say(1.5, QUESTION, "interrupt")])
     assert found.barge_in_ms.values == (math.inf,)
     assert found[0].ending == "call ended"
-    assert "1 time the server went on speaking until the call ended" in found.describe_faults()
+    assert "once the server went on speaking until the call ended" in found.describe_faults()
 
 
 def test_call_that_ends_at_once_does_not_say_whether_the_server_stopped():
@@ -186,7 +189,7 @@ def test_question_before_the_end_says_who_ended_the_call_and_when():
     found = find_turns(place(seconds=2.8), acts=acts, is_closed=True)
     assert found[0].delay == "no answer: the server closed after 1300 ms"
     why = "the server closed 1300 ms after the question, too soon to know"
-    with pytest.raises(WrongState, match=f"response_ms has no values: {why}. Let the caller"):
+    with pytest.raises(WrongState, match=f"response_ms has no values: {why}. Look at why"):
         _ = found.response_ms.max
     assert f"  response_ms  none: {why}" in repr(found).splitlines()
     assert why in found.describe()
@@ -202,7 +205,7 @@ def test_interruption_before_the_end_says_when_the_call_ended():
     found = find_turns(heard, acts=[cut_short], is_closed=True)
     with pytest.raises(WrongState, match="the server closed 100 ms after the caller began to int"):
         _ = found.barge_in_ms.max
-    assert found[1].delay == "it goes on: the server closed after 100 ms"
+    assert found[1].delay == "the server had not stopped: the server closed after 100 ms"
     assert found[1].ending == "call ended"
     with pytest.raises(WrongState, match=r"the server closed before there could be"):
         _ = found.response_ms.max
@@ -220,7 +223,7 @@ def test_server_that_spoke_to_its_end_was_not_stopped():
     heard = place((0.5, speech(2.5)), seconds=8.0)
     found = find_turns(heard, acts=[say(1.5, speech(0.3), "interrupt")])
     assert found.barge_in_ms.values == (1500.0,)
-    assert found[1].delay == "it goes on for 1500 ms, to its end, no answer"
+    assert found[1].delay == "the server went on for 1500 ms, to its end, no answer"
     assert found[1].to_dict()["is_stopped"] is False
     assert found.barge_in_ms.to_dict()["to_its_end"] == 1
     assert found.barge_in_ms.describe() == "1500 ms, to its end"
@@ -236,7 +239,7 @@ def test_each_unanswered_question_is_in_the_table():
     ])  # fmt: skip
     assert found.response_ms.never == 2
     assert [turn.delay for turn in found if turn.who == "caller"] == [
-        "stops it in 340 ms, no answer", "no answer",
+        "the server stopped after 340 ms, no answer", "no answer",
     ]  # fmt: skip
 
 
@@ -371,7 +374,7 @@ def test_figure_without_values_says_what_to_do():
         ((240.0,), "240 ms"),
         ((math.inf,), "never"),
         ((240.0, 300.0), "at most 300 ms (2 values)"),
-        ((240.0, math.inf), "at most 240 ms, 1 time never (2 values)"),
+        ((240.0, math.inf), "at most 240 ms, once never (2 values)"),
         ((100.0,) * 19 + (500.0,), "median 100 ms, 95 % within 100 ms, at most 500 ms (20 values)"),
     ],
 )
@@ -381,7 +384,8 @@ def test_figure_says_its_values_in_words(values: tuple[float, ...], said: str):
 
 def test_every_figure_has_a_definition():
     found = find_turns(place(seconds=1.0), acts=[])
-    names = {each.name for each in found.figures} | {"false_barge_ins", "cut_off_ms"}
+    counts = {"false_barge_ins", "cleared", "cut_off_ms"}
+    names = {each.name for each in found.figures} | counts
     assert names == set(found.definitions) == set(DEFINITIONS)
     assert all(each.definition for each in found.figures)
 
@@ -398,19 +402,20 @@ def conversation() -> Turns:
 
 
 def test_repr_is_a_table(conversation: Turns):
+    interrupted = "finished, overlap 340 ms (interrupt)"
     assert repr(conversation).splitlines() == [
         "Turns of a call of 14.00 s",
-        "  server   0.20 to  1.00 s                         finished",
-        "  caller   1.20 to  2.20 s                         finished",
-        "  server   2.60 to  3.94 s  answers after 400 ms   stopped, both for 340 ms",
-        "  caller   3.60 to  4.60 s  stops it in 340 ms     finished, both for 340 ms (interrupt)",
-        "  server   6.00 to  7.00 s  answers after 1400 ms  finished",
-        "  caller   8.00 to  9.00 s  no answer              finished",
-        "  response_ms  at most 1400 ms, 1 time never (3 values)",
+        "  server   0.20 to  1.00 s                                   finished",
+        "  caller   1.20 to  2.20 s                                   finished",
+        "  server   2.60 to  3.94 s  answers after 400 ms             stopped, overlap 340 ms",
+        f"  caller   3.60 to  4.60 s  the server stopped after 340 ms  {interrupted}",
+        "  server   6.00 to  7.00 s  answers after 1400 ms            finished",
+        "  caller   8.00 to  9.00 s  no answer                        finished",
+        "  response_ms  at most 1400 ms, once never (3 values)",
         "  barge_in_ms  340 ms",
         "  overlap_ms   340 ms",
         "  dead_air_ms  5000 ms",
-        "  1 time the server did not answer",
+        "  once the server did not answer",
     ]
 
 
@@ -435,6 +440,12 @@ def test_junit_fails_what_exceeds_its_limit(conversation: Turns):
         "response_ms 3",
     ]
     assert suite.get("failures") == "2"
+    values = {name: case.findtext("system-out") for name, case in cases.items()}
+    assert values == {
+        "response_ms 1": "400 ms", "response_ms 2": "1400 ms", "response_ms 3": "never",
+        "barge_in_ms 1": "340 ms", "overlap_ms 1": "340 ms", "dead_air_ms 1": "5000 ms",
+        "cut_off_ms": "0 ms", "false_barge_ins": None,
+    }  # fmt: skip
     assert suite.get("tests") == str(len(failed))
     late, never = failed["response_ms 2"], failed["response_ms 3"]
     assert "Turns of a call of 14.00 s" in late.text
@@ -476,9 +487,84 @@ def test_junit_is_xml_whatever_the_names_hold():
     assert ET.fromstring(found.to_junit(name="<&\x00\ud800")).find("testsuite").get("name") == "<&"
 
 
-def test_limit_that_is_no_number_at_all_is_refused(conversation: Turns):
-    with pytest.raises(WrongValue, match="response_ms is nan; give a limit in milliseconds"):
-        conversation.to_junit(response_ms=math.nan)
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (math.nan, "nan"),
+        (-1, "-1"),
+        (-0.5, "-0.5"),
+        (-math.inf, "-inf"),
+        (10**400, "100"),
+        (-(10**5000), "a value of type int that is too long to write"),
+    ],
+    ids=["nan", "-1", "-0.5", "-inf", "10**400", "-10**5000"],
+)
+@pytest.mark.parametrize("name", ["check", "to_junit", "list_cases", "list_skipped"])
+def test_limit_that_no_time_can_have_is_refused(conversation: Turns, name, limit, said):
+    with pytest.raises(WrongValue, match=rf"barge_in_ms is {said}.*; give a limit in millis"):
+        getattr(conversation, name)(barge_in_ms=limit)
+
+
+@pytest.mark.parametrize("name", ["check", "to_junit", "list_cases", "list_skipped"])
+def test_limit_in_seconds_is_refused(conversation: Turns, name):
+    with pytest.raises(WrongValue, match=r"response_ms is 0\.8; give milliseconds, such as 800"):
+        getattr(conversation, name)(response_ms=0.8)
+
+
+@pytest.mark.parametrize("name", ["check", "to_junit"])
+def test_limit_with_a_wrong_name_is_refused_with_the_nearest(conversation: Turns, name):
+    with pytest.raises(WrongType, match=r"no limit 'response'. Nearest: response_ms. The limits"):
+        getattr(conversation, name)(response=800)
+
+
+@pytest.mark.parametrize(
+    "compare", [operator.lt, operator.le, operator.gt, operator.ge], ids=lambda each: each.__name__
+)
+def test_figure_that_is_compared_says_what_to_compare(conversation: Turns, compare):
+    with pytest.raises(WrongType) as caught:
+        compare(conversation.response_ms, 800)
+    assert str(caught.value) == (
+        "response_ms has 3 values, and cannot be compared with 800; compare response_ms.max, or "
+        "from 20 values on response_ms.p50 or .p95."
+    )
+    with pytest.raises(WrongType):
+        compare(800, conversation.response_ms)
+    assert conversation.response_ms == conversation.response_ms
+
+
+def test_name_that_there_is_not_is_refused_with_the_nearest(conversation: Turns):
+    with pytest.raises(AttributeError, match=r"a Turns has no 'respons_ms'. Nearest: response_ms"):
+        _ = conversation.respons_ms
+    with pytest.raises(AttributeError, match=r"a TurnFigure has no 'mean'. Ask for .p50, the med"):
+        _ = conversation.response_ms.mean
+    with pytest.raises(AttributeError, match=r"a TurnFigure has no 'maxx'. Nearest: max"):
+        _ = conversation.response_ms.maxx
+    assert pickle.loads(pickle.dumps(conversation)) == conversation
+
+
+def test_answer_right_behind_an_interrupted_sentence_says_what_tells_them_apart():
+    heard = place((0.5, speech(4.0)), seconds=8.0)
+    found = find_turns(heard, acts=[say(1.5, speech(0.3), "interrupt")])
+    why = (
+        "or not audibly so: it spoke on without a clear, and what follows within "
+        "0.4 s counts as the same turn"
+    )
+    assert found.describe_faults() == [f"once the server did not answer, {why}"]
+    assert found.list_cases()["response_ms 1"] == f"never, {why}"
+
+
+def test_limit_of_0_and_none_at_all_are_limits(conversation: Turns):
+    assert conversation.list_cases(overlap_ms=0, dead_air_ms=math.inf)
+
+
+@pytest.mark.parametrize("name", ["list_cases", "list_skipped"])
+def test_limit_of_no_figure_is_refused_with_the_nearest(conversation: Turns, name):
+    with pytest.raises(WrongType) as caught:
+        getattr(conversation, name)(respons_ms=800)
+    assert str(caught.value) == (
+        "there is no limit 'respons_ms'. Nearest: response_ms. The limits are response_ms, "
+        "barge_in_ms, overlap_ms, dead_air_ms."
+    )
 
 
 def test_junit_refuses_a_limit_that_is_no_number(conversation: Turns):
@@ -656,11 +742,94 @@ def test_what_is_said_after_a_clear_is_an_answer_however_soon(gap, late):
     assert [turn.ending for turn in found if turn.who == "server"] == ["stopped", "finished"]
 
 
-def test_a_clear_that_nobody_spoke_for_ends_no_turn():
+def test_a_clear_that_nobody_spoke_for_ends_a_turn_too_and_says_so():
     greeting = kit.Clip(speech(4.0).payload[: 8 * 1160])
     heard = place((0.5, greeting), (1.96, speech(1.0)), seconds=5.0)
     found = find_turns(heard, acts=[say(3.5, speech(0.5))], clears=[1.66])
-    assert [turn.who for turn in found] == ["server", "caller"]
+    assert [(turn.who, turn.ending) for turn in found] == [
+        ("server", "cleared"),
+        ("server", "finished"),
+        ("caller", "finished"),
+    ]
+    assert found.cleared == found.to_dict()["cleared"] == 1
+    words = "once a clear ended what the server said while the caller did not speak"
+    assert f"  {words}" in repr(found).splitlines()
+    assert words in found.describe()
+    assert found.describe_faults() == []
+
+
+def test_clear_stops_a_server_that_began_while_the_caller_spoke():
+    answer = kit.Clip(speech(4.0).payload[: 8 * 60])
+    heard = place((1.0, answer), (4.0, speech(1.0)), seconds=7.0)
+    found = find_turns(heard, acts=[say(0.5, speech(2.0))], clears=[1.06])
+    assert [turn.ending for turn in found if turn.who == "server"] == ["stopped", "finished"]
+    assert found.barge_in_ms.values == ()
+    assert found.overlap_ms.values == (60.0,)
+    assert found.cleared == 0
+    with pytest.raises(AssertionError) as caught:
+        found.check(barge_in_ms=300)
+    assert str(caught.value).splitlines()[0] == (
+        "barge_in_ms: no values: the caller was already speaking when the server began. Let the "
+        "caller interrupt the server while it speaks"
+    )
+
+
+def test_caller_who_begins_with_the_server_interrupts_nothing():
+    heard = place((0.5, speech(1.0)), (2.4, speech(1.0)), seconds=7.0)
+    found = find_turns(heard, acts=[say(0.5, speech(1.4))])
+    assert found.list_cases(barge_in_ms=300)["barge_in_ms"].startswith(
+        "no values: caller and server began to speak at the same time. Let the caller interrupt"
+    )
+
+
+def test_clear_because_of_a_sound_that_was_there_before_is_a_false_barge_in():
+    answer = kit.Clip(speech(4.0).payload[: 8 * 400])
+    heard = place((1.0, answer), (4.0, speech(1.0)), seconds=7.0)
+    cough = say(0.8, speech(0.4), "interrupt", meant=False)
+    found = find_turns(heard, acts=[cough], clears=[1.4])
+    assert found.false_barge_ins == 1
+    assert next(turn.ending for turn in found if turn.who == "server") == "stopped by a sound"
+
+
+# Why there are no values.
+
+
+def test_say_that_was_never_begun_is_the_reason():
+    unsaid = Said(1.0, 1.0, kind="say", outcome="not begun: the call ended")
+    acts = [Said(0.0, 1.0, kind="listen"), unsaid]
+    found = find_turns(place((0.2, speech(0.6)), seconds=1.0), acts=acts, is_closed=True)
+    with pytest.raises(AssertionError) as caught:
+        found.check(response_ms=800)
+    assert str(caught.value).splitlines()[0] == (
+        "response_ms: no values: step 2 of the script (say) was not begun: the server closed "
+        "before it, at 1.00 s. Look at who ended the call, and why"
+    )
+
+
+def test_interruption_that_did_not_come_about_is_the_reason():
+    acts = [Said(0.0, 3.0, kind="interrupt", outcome="no answer to interrupt came within 3 s")]
+    found = find_turns(place(seconds=4.0), acts=acts)
+    why = "step 1 of the script (interrupt) said nothing: no answer to interrupt came within 3 s"
+    for name in ("response_ms", "barge_in_ms"):
+        assert found.list_cases(**{name: 300})[name] == (
+            f"no values: {why}. Look at what the server does before it"
+        )
+
+
+def test_cough_that_was_not_made_is_no_reason():
+    acts = [Said(0.0, 3.0, kind="interrupt", meant=False, outcome="no answer to interrupt came")]
+    found = find_turns(place(seconds=4.0), acts=acts)
+    assert "the caller said nothing" in found.list_cases(response_ms=300)["response_ms"]
+
+
+def test_question_right_before_the_end_lacks_a_listen():
+    question = kit.Clip(kit.Clip.tone(300, 1.0).payload)
+    found = find_turns(place(seconds=1.5), acts=[say(0.5, question)])
+    assert found[0].delay == "no answer: the call ended at once"
+    assert found.list_cases(response_ms=300)["response_ms"] == (
+        "no values: the call ended right after the question, too soon to know. Let the caller "
+        "listen() before it hangs up, or give the call a longer seconds="
+    )
 
 
 @pytest.mark.parametrize("pause", [0.1, 0.3, 0.6])

@@ -33,6 +33,7 @@ COMMANDS = (
     "review",
     "call",
     "load",
+    "faults",
     "inspect-stream",
 )
 GREETING, QUESTION = SAMPLES / "greeting.wav", SAMPLES / "question.wav"

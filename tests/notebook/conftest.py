@@ -96,8 +96,8 @@ def make_call(background_loop):
 
 @pytest.fixture
 def tone():
-    """Three seconds of sound with a name."""
-    clip = Clip.tone(440, 3.0)
+    """Sound with a name, so long that it still plays after a machine that stood still goes on."""
+    clip = Clip.tone(440, 20.0)
     return Clip(clip.payload, name="tone")
 
 

@@ -8,13 +8,14 @@ import asyncio
 import hashlib
 import hmac
 import re
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from email.utils import parsedate_to_datetime
 
 import pytest
 from twilio.base.exceptions import TwilioRestException
 
 from support.sdk import refused
+from twistream_kit.audio.clip import Clip
 from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
@@ -475,6 +476,57 @@ async def test_6_7_without_a_key_the_call_ends_before_the_twiml(on_trial, monkey
     monkeypatch.setattr("twistream_kit.simulator.call._trial.TRIAL_ANNOUNCEMENT", "Any key.")
     monkeypatch.setattr("twistream_kit.simulator.call._trial.TRIAL_KEY_SECONDS", 0.1)
     assert await on_trial("announcement", "<Say>on</Say>") == (["Any key."], [])
+
+
+# 6.8 machines and keys; more in `test_machines.py`, and 10.41 to 10.43 in
+# `call/test_machine_detection.py`
+
+
+async def test_6_8_a_verdict_that_nobody_is_sent_is_21262(twilio, place, eventually):
+    """Page of 21262: the call resource has the result all the same."""
+    twilio.phone(ALICE, "mailbox", greeting=Clip.tone(2100, 0.6))
+    call = await place(PAUSE, machine_detection="Enable", async_amd="true")
+    await eventually(lambda: twilio.debugger.codes == [21262])
+    assert (await asyncio.to_thread(call.fetch)).answered_by == "fax"
+
+
+async def test_10_44_twiml_that_replaces_that_of_a_call_is_not_held_back(
+    twilio, place, site, eventually
+):
+    phone = twilio.phone(ALICE)
+    answered = phone.until("in-call")
+    url = site.twiml("/voice", "<Say>a</Say>")
+    call = await place(
+        url=url, machine_detection="Enable", machine_detection_silence_timeout=10_000
+    )
+    await answered
+    await asyncio.to_thread(call.update, twiml="<Response><Say>b</Say></Response>")
+    await eventually(lambda: twilio.calls[0].over)
+    assert phone.transcript == ("b",)
+    assert site.at("/voice") == []
+
+
+async def test_10_46_the_keys_are_sent_before_the_stream_which_has_no_event_of_them(
+    twilio, place, media, eventually
+):
+    phone = twilio.phone(ALICE)
+    await place(media.connect(), send_digits="7")
+    await eventually(lambda: len(media.of("media")) > 10)
+    assert phone.keys_heard == "7"
+    assert media.of("dtmf") == []
+    sent = b"".join(b64decode(message["media"]["payload"]) for message in media.of("media"))
+    assert set(sent) <= {0xFF, 0x7F}
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [("<Dial>+15550100002</Dial>", "a transfer"), ("<Record/>", "a message that is recorded")],
+)
+async def test_dial_and_record_are_left_out_in_words(codes, twilio, verb, words):
+    assert await codes(f"{verb}<Hangup/>") == []
+    (note,) = twilio.debugger.unlogged
+    assert "is not simulated: the next verb follows at once" in note.objection.problem
+    assert words in note.objection.consequence
 
 
 # 7 signatures

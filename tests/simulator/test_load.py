@@ -37,6 +37,7 @@ from twistream_kit.simulator._load_run import LoadRun, build_report, compare_clo
 from twistream_kit.simulator._load_share import ShareOrder, Watch, check_descriptors, run_share
 from twistream_kit.simulator._remote import refuse_remote
 from twistream_kit.simulator.load import simulate_calls
+from twistream_kit.simulator.model.assumptions import Behaviour
 
 TONE = Clip.tone(440, 0.1).payload
 
@@ -286,7 +287,7 @@ ORDER = ShareOrder(
     script=None,
     seed=0,
     parameters=None,
-    behaviour=None,
+    behaviour=Behaviour(),
     options={},
 )
 

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from support.waiting import LIMIT_SECONDS
 from twistream_kit.errors import TwistreamError
 from twistream_kit.simulator._own_thread import on_own_thread
 
@@ -81,7 +82,7 @@ def test_what_never_enters_is_given_up_and_cancelled():
         on_own_thread(guest, limit=0.05),
     ):
         pytest.fail("it was never entered")
-    guest.thread.join(5)
+    guest.thread.join(LIMIT_SECONDS)
     assert guest.was_cancelled
 
 
@@ -93,7 +94,7 @@ def test_what_never_leaves_is_given_up():
     ):
         pass
     guest.tasks[0].get_loop().call_soon_threadsafe(guest.tasks[0].cancel)
-    guest.thread.join(5)
+    guest.thread.join(LIMIT_SECONDS)
     assert guest.was_cancelled
     assert not guest.thread.is_alive()
 
@@ -124,6 +125,6 @@ def test_an_exit_in_a_callback_there_leaves_what_ran_there_and_is_an_error_here(
     ):
         loop = guest.tasks[0].get_loop()
         loop.call_soon_threadsafe(sys.exit, 3)
-        guest.thread.join(5)
+        guest.thread.join(LIMIT_SECONDS)
     assert len(guest.tasks) == 2
     assert caught.value.fix

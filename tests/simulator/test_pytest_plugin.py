@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import twistream_kit.simulator.pytest_plugin as plugin
+from support.reports import report_of
+from twistream_kit.simulator.caller import CallerAct
+from twistream_kit.simulator.stream.pacer import LatenessReport
 
 ROOT = Path(plugin.__file__).parents[2]
 
@@ -268,7 +273,8 @@ def test_a_marker_says_what_the_simulator_is_like(run):
 
         def test_unless_they_say_otherwise(twistream_call, good):
             calm = kit.Behaviour()
-            assert twistream_call(good + "?a=1", seconds=0.2, behaviour=calm).seconds > 0
+            report = twistream_call(good + "?a=1", seconds=0.2, behaviour=calm, line="mobile")
+            assert report.line == kit.Line("mobile")
 
         @pytest.mark.twilio(0.5)
         def test_options_have_names(twistream_twilio):
@@ -420,15 +426,190 @@ def test_plots_go_to_the_folder_of_the_option_and_replace_no_file(run, tmp_path)
     assert mine.read_text() == "mine"
 
 
-def test_a_plot_that_cannot_be_saved_hides_no_failure(run, tmp_path):
+def test_a_plot_that_cannot_be_saved_hides_no_failure(run):
     code = """
+    from pathlib import Path
     from conftest import SCRIPT
 
     def test_late(twistream_call, talker):
+        Path("plots").write_text("a file")
         assert twistream_call(talker, script=SCRIPT).turns.response_ms.max < 50
     """
-    (tmp_path / "plots").write_text("a file")
     output = run(code, ini="twistream_plots = plots", conftest=TALKER)
     assert "1 failed" in output, output
     assert "INTERNALERROR" not in output
-    assert re.search(r"^  plot: none: FileExistsError: .*plots", output, re.MULTILINE)
+    said = r"^  plot: none, for .*plots cannot be written: File exists; --twistream-plots DIR says"
+    assert re.search(said, output, re.MULTILINE)
+
+
+def test_a_fixture_that_fails_shows_the_turns_too_and_needs_no_folders_of_pytest(run, monkeypatch):
+    monkeypatch.delenv("TMPDIR", raising=False)
+    output = run(
+        """
+        import pytest
+        import twistream_kit as kit
+
+        SCRIPT = [kit.caller.say(kit.Clip.tone(440, 0.1)), kit.caller.hang_up()]
+
+        @pytest.fixture
+        def before(twistream_call, good):
+            assert twistream_call(good, script=SCRIPT).seconds > 60
+
+        @pytest.fixture
+        def after(twistream_call, good):
+            yield
+            assert twistream_call(good, script=SCRIPT).seconds > 60
+
+        def test_setup(before):
+            pass
+
+        def test_both(after, twistream_call, good):
+            assert twistream_call(good, script=SCRIPT).seconds > 60
+        """,
+        *("-p", "no:tmpdir", "--show-capture=no", "--color=no"),
+    )
+    assert "1 failed, 2 errors" in output, output
+    reports, _, _ = output.partition(" short test summary info ")
+    setup, teardown, called = reports.split("\n____")[1:]
+    for report in (setup, teardown, called):
+        assert report.count("- Turns of the call to ws://127.0.0.1:") == 1, report
+        assert re.search(r"^ +caller +0\.00 to", report, re.MULTILINE)
+    plots = find_plots(output)
+    assert len(plots) == 3
+    for path in plots:
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert path.parent.name.startswith("twistream-turns-")
+        shutil.rmtree(path.parent)
+
+
+def test_a_mistake_in_a_script_and_a_server_that_is_down_show_the_line_of_the_test_only(run):
+    output = run(
+        """
+        import asyncio
+        import pathlib
+        import twistream_kit as kit
+
+        NOWHERE = "ws://127.0.0.1:9/media"
+
+        def test_file(twistream_call):
+            steps = '[[step]]\\ndo = "say"\\nfile = "missing.wav"\\n'
+            pathlib.Path("talk.toml").write_text(steps)
+            twistream_call(NOWHERE, script="talk.toml")
+
+        def test_no_script():
+            kit.caller.load_script("missing.toml")
+
+        def test_fixture(twistream_call):
+            twistream_call(NOWHERE)
+
+        def test_result():
+            kit.simulate_call(NOWHERE).result(10)
+
+        def test_await():
+            async def wait():
+                await kit.simulate_call(NOWHERE)
+            asyncio.run(wait())
+        """,
+        "--color=no",
+    )
+    assert "5 failed" in output, output
+    shown = set(re.findall(r"^(\S+\.py):\d+: ", output, re.MULTILINE))
+    assert {path for path in shown if "asyncio" not in path} == {"test_it.py"}, output
+    reports = output.partition(" short test summary info ")[0].split("\n____")[1:]
+    for report in reports[:4]:
+        assert report.count(".py:") == 1, report
+    assert "talk.toml, line 3: file is 'missing.wav'" in reports[0]
+    assert "missing.toml: cannot be read: No such file" in reports[1]
+    assert "refused the connection" in reports[2], output
+
+
+class Config:
+    """What the plugin asks of pytest's configuration, with an option or a setting."""
+
+    def __init__(self, folder, option=None, setting=""):
+        self.rootpath = folder
+        self.invocation_params = SimpleNamespace(dir=folder)
+        self.stash = pytest.Stash()
+        self.getoption = lambda name: option
+        self.getini = lambda name: setting
+
+    def addinivalue_line(self, name, line):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("file.txt", r"is 'file.txt', and .*file.txt is no folder; give the name of a folder"),
+        ("file.txt/plots", r"is 'file.txt/plots', and .*file.txt is no folder; give the name of"),
+        ("n" * 300, r"is 'n+': File name too long; give the name of a folder"),
+    ],
+)
+def test_a_folder_for_plots_that_is_none_is_refused_before_any_test(tmp_path, given, said):
+    (tmp_path / "file.txt").write_text("mine")
+    with pytest.raises(pytest.UsageError, match=f"--twistream-plots {said}"):
+        plugin.pytest_configure(Config(tmp_path, option=given))
+    with pytest.raises(pytest.UsageError, match=f"twistream_plots {said}"):
+        plugin.pytest_configure(Config(tmp_path, setting=given))
+
+
+def test_a_folder_for_plots_need_not_be_there(tmp_path):
+    config = Config(tmp_path, option="new/plots")
+    plugin.pytest_configure(config)
+    assert config.stash[plugin._FOLDER] == tmp_path / "new/plots"
+    assert list(tmp_path.iterdir()) == []
+
+
+def make_caller(tmp_path, *, setting=""):
+    node = SimpleNamespace(stash=pytest.Stash())
+    config = Config(tmp_path, setting=setting)
+    request = SimpleNamespace(node=node, config=config, getfixturevalue=lambda name: None)
+    return plugin.SimulatedCaller(request)
+
+
+@pytest.mark.parametrize("setting", ["nan", "-1", "soon"])
+def test_a_time_that_is_none_is_refused_with_its_setting(tmp_path, setting):
+    said = f"twistream_call_timeout is '{setting}'; give a number of seconds"
+    with pytest.raises(pytest.UsageError, match=said):
+        make_caller(tmp_path, setting=setting)._read_timeout({})
+
+
+def test_a_late_simulator_is_said_below_the_turns_with_how_late_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(plugin, "_draw_turns", lambda *_: "none")
+    caller, failure = make_caller(tmp_path), SimpleNamespace(longrepr="no", sections=[])
+    late = LatenessReport(100, 1.0, 40.0, 90.0, 300.0, 10)
+    caller._reports.append(report_of(acts=[CallerAct("wait", 0, 1)], lateness=late))
+    caller.show_turns(failure)
+    caller.show_turns(failure)
+    [(_, text)] = failure.sections
+    assert text.splitlines()[-1].startswith("  The simulator itself was late: times in which")
+    assert text.endswith(
+        " (100 frames, late by 1.0 ms (median), 90.0 ms (99th percentile), 300.0 ms (worst))."
+    )
+
+
+@pytest.mark.slow
+def test_twistream_faults_breaks_streams_and_shows_the_report_of_a_test_that_fails(run):
+    said = run(
+        """
+        import asyncio
+
+        def test_it_survives(twistream_faults, good):
+            report = twistream_faults(good, only="gaps", scale=0.1)
+            assert [row.outcome for row in report.rows] == ["green"]
+
+        def test_it_is_refused_on_a_loop(twistream_faults, good):
+            async def wait_here():
+                twistream_faults(good)
+
+            asyncio.run(wait_here())
+
+        def test_it_fails(twistream_faults, good):
+            report = twistream_faults(good, only="stop-twice", scale=0.1)
+            assert not report.ok
+        """
+    )
+    assert "2 failed, 1 passed" in said, said
+    assert "twistream_faults(…) was called in an async test" in said
+    assert "Captured report of faults" in said
+    assert "green      stop-twice" in said

@@ -128,7 +128,7 @@ def test_noise_that_begins_in_the_call_is_no_answer():
 
 
 def test_listen_says_that_the_server_has_talked_over_the_caller():
-    steps = (caller.say(STOP), caller.say(Clip.tone(300, 3)), caller.listen(limit=1))
+    steps = (caller.say(STOP), caller.say(Clip.tone(300, 3)), caller.listen(pause=0.5, limit=1))
     call = CallByHand(*steps).hear(silence(0.5), speech(1.0), silence(3))
     assert call.acts[2].outcome == (
         "heard nothing within 1 s; the server had spoken for 1.00 s while the caller spoke"
@@ -137,13 +137,13 @@ def test_listen_says_that_the_server_has_talked_over_the_caller():
 
 
 def test_listen_does_not_blame_the_server_for_what_it_said_before_the_last_step():
-    steps = (caller.say(Clip.tone(300, 1)), caller.wait(1), caller.listen(limit=1))
+    steps = (caller.say(Clip.tone(300, 1)), caller.wait(1), caller.listen(pause=0.5, limit=1))
     call = CallByHand(*steps).hear(speech(0.5), silence(4))
     assert call.acts[2].outcome == "heard nothing within 1 s"
 
 
 def test_listen_does_not_take_what_was_interrupted_for_an_answer():
-    call = CallByHand(caller.interrupt(STOP, after=0.5), caller.listen(limit=1))
+    call = CallByHand(caller.interrupt(STOP, after=0.5), caller.listen(pause=0.5, limit=1))
     call.hear(speech(0.6), silence(3))
     assert call.acts[1].outcome == "heard nothing within 1 s", "it was over before"
 
@@ -234,6 +234,21 @@ def test_interrupt_does_not_take_what_was_interrupted_for_the_next_answer():
     assert call.acts[1].outcome == (
         "no answer to interrupt came within 2 s, only the end of what was interrupted before"
     )
+    assert "no clear came, and without one, speech that follows within 0.4 s" in str(
+        call.acts[1].objection
+    )
+
+
+def test_listen_without_a_clear_says_what_counts_as_the_same_sentence():
+    steps = (caller.interrupt(QUESTION, after=1.0), caller.listen(limit=2))
+    run_on = CallByHand(*steps).hear(speech(4), silence(2)).acts[1].objection
+    assert run_on.fix == (
+        "Look at what the server does before it: no clear came, and without one, speech that "
+        "follows within 0.4 s counts as the same sentence. So let the server send a clear when it "
+        "is interrupted, or pause before it answers"
+    )
+    call = CallByHand(*steps).hear(speech(1.16)).clear().hear(silence(5))
+    assert "longer limit=" in call.acts[1].objection.fix
 
 
 def test_listen_gives_up_in_words_when_the_server_never_pauses():
@@ -301,7 +316,7 @@ def test_interrupt_says_nothing_when_the_answer_is_over_before_it():
 
 
 def test_interrupt_gives_up_in_words_when_no_answer_comes():
-    call = CallByHand(caller.interrupt(STOP, limit=1)).hear(silence(2))
+    call = CallByHand(caller.interrupt(STOP, after=0.5, limit=1)).hear(silence(2))
     assert call.times() == [("interrupt", 0.0, 1.0)]
     assert call.acts[0].objection.problem == "said nothing: no answer to interrupt came within 1 s"
 
@@ -434,9 +449,20 @@ def test_the_first_step_that_was_not_begun_is_blamed(left):
 
 
 def test_an_earlier_objection_does_not_hide_the_end_of_the_call():
-    call = CallByHand(caller.listen(limit=0.5), caller.wait(0.5), caller.say(QUESTION))
+    call = CallByHand(caller.listen(pause=0.4, limit=0.5), caller.wait(0.5), caller.say(QUESTION))
     acts = call.hear(silence(1.1)).end().acts
     assert [act.ok for act in acts] == [False, True, False]
+
+
+def test_a_wait_for_which_the_call_is_too_short_says_so():
+    call = CallByHand(caller.wait(500)).hear(silence(1))
+    call.run.end(is_too_short=True)
+    objection = call.acts[0].objection
+    assert objection.problem == (
+        "was cut off, for 500 s were more than was left: waited 1.00 s of 500.00 s, then the call "
+        "ended"
+    )
+    assert objection.fix == "Give the call a longer seconds=, or leave it out"
 
 
 def test_a_last_wait_in_which_the_server_hangs_up_is_no_more_than_noted():
@@ -473,7 +499,9 @@ def test_sound_with_which_the_call_begins_and_ends_is_heard(seconds):
 
 
 def test_sound_that_is_no_speech_is_not_called_nothing():
-    call = CallByHand(caller.listen(limit=1)).hear(silence(0.5), speech(0.04), silence(1))
+    call = CallByHand(caller.listen(pause=0.5, limit=1)).hear(
+        silence(0.5), speech(0.04), silence(1)
+    )
     assert call.acts[0].outcome == "heard no speech, but 0.04 s of other sound, within 1 s"
     call = CallByHand(caller.listen()).hear(speech(0.04)).end()
     assert call.acts[0].outcome == (
@@ -555,7 +583,7 @@ def test_what_is_as_expected_is_not_objected_to(answer):
 
 def test_a_step_that_failed_already_is_not_asked_about():
     got = []
-    call = CallByHand(caller.listen(limit=0.5, expect=got.append)).hear(silence(1))
+    call = CallByHand(caller.listen(pause=0.4, limit=0.5, expect=got.append)).hear(silence(1))
     assert not call.acts[0].ok
     assert got == []
 

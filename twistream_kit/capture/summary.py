@@ -7,6 +7,7 @@ caller hears everything 50 to 300 ms later (PROTOCOL.md §4).  `DEFINITIONS` def
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ GAP_SECONDS = 0.1
 
 PAUSE_SECONDS = 1.0
 """A longer silence counts as a pause between two utterances (our choice)."""
+
+FEW_MARKS = 2
+"""A server with more marks within a sound puts one after each piece, and so the last of them does
+not say that the sound was complete."""
 
 LEAST_UNDERRUN_SECONDS = 0.0005
 """Shorter underruns are within the precision of clocks and rounding."""
@@ -54,7 +59,7 @@ DEFINITIONS: Mapping[str, str] = {
     ),
     "underruns": (
         "Twilio had played all its sound, and more of the same utterance came later: within"
-        f" {PAUSE_SECONDS:g} s, and not after a clear or a named playback"
+        f" {PAUSE_SECONDS:g} s, and not after a clear, a named playback, or a mark after the whole"
     ),
     "send-ahead": (
         "seconds of sound that waited at Twilio: the median over the time in which any waited, and"
@@ -193,7 +198,8 @@ class CaptureSummary:
         caller_missing: How many of these messages are missing, by their chunk numbers.
         sent_gaps: The gaps of more than 0.1 s between two media messages of yours.
         underruns: The times when Twilio had played all its sound, and more of the same utterance
-            came later: within 1 s, and not after a clear or a playback with a name.
+            came later: within 1 s, and not after a clear, a playback with a name, or a mark after
+            the whole of it.
         send_ahead_seconds: The sound that waited at Twilio: the median over the time in which any
             waited.
         deaf_seconds: The maximum of the sound that waited.  An interruption at that moment would
@@ -347,7 +353,7 @@ def _name_endings(replay: Replay) -> Iterator[MarkEnding]:
 
 def find_underruns(replay: Replay) -> Series[Gap]:
     """Return the gaps in which Twilio had no sound while more of the same utterance came later."""
-    ended = {mark.position for mark in replay.marks if _ends_an_utterance(mark)}
+    ends = _list_ends(replay)
     clears = np.asarray(sorted(replay.clears))
     found = []
     for before, behind in pairwise(replay.intervals):
@@ -355,7 +361,7 @@ def find_underruns(replay: Replay) -> Series[Gap]:
         pause = behind.started - empty_at
         if not LEAST_UNDERRUN_SECONDS <= pause <= PAUSE_SECONDS:
             continue
-        if before.first + before.size != behind.first or behind.first in ended:
+        if before.first + before.size != behind.first or behind.first in ends:
             continue  # the rest was cleared, or the utterance had ended
         place = int(np.searchsorted(clears, empty_at))
         if place == len(clears) or clears[place] > behind.started:
@@ -365,13 +371,26 @@ def find_underruns(replay: Replay) -> Series[Gap]:
     return underruns
 
 
-def _ends_an_utterance(mark: SentMark) -> bool:
-    """Whether the mark ends a named playback of this package.
+def _list_ends(replay: Replay) -> set[int]:
+    """Return the positions at which a mark says that an utterance was complete.
 
-    Other servers send a mark after each piece of the same sentence.
+    That is the mark of a named playback of this package.  Other servers send one after an utterance
+    or after each piece of it: one that came back, whose name comes once, and with few within the
+    same sound, stands after an utterance.
     """
-    wire = MarkName.parse(mark.wire_name)
-    return wire.is_ours and not wire.is_own
+    named = [mark for mark in replay.marks if not MarkName.parse(mark.wire_name).is_own]
+    ends = {mark.position for mark in named if MarkName.parse(mark.wire_name).is_ours}
+    times = Counter(mark.wire_name for mark in named)
+    positions = sorted({mark.position for mark in named})
+    began_at = sorted(interval.first for interval in replay.intervals)
+    for mark in named:
+        if mark.returned_at is None or mark.cleared or times[mark.wire_name] > 1:
+            continue
+        begin = began_at[max(0, bisect_left(began_at, mark.position) - 1)] if began_at else 0
+        within = bisect_left(positions, mark.position) - bisect_right(positions, begin)
+        if within <= FEW_MARKS:
+            ends.add(mark.position)
+    return ends
 
 
 def measure_queue(replay: Replay) -> QueueFigures:

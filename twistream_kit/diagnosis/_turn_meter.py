@@ -59,9 +59,14 @@ _CUT_OFF_MS = 200
 SOUND = "sound"
 """The kind of what the caller did not mean for the server."""
 
+CLOSED, ENDED = "the server closed", "the call ended"
+"""How a call ended, in words."""
+
 Who = Literal["caller", "server"]
 
-Ending = Literal["finished", "stopped", "stopped by a sound", "cut off", "not heard", "call ended"]
+Ending = Literal[
+    "finished", "stopped", "stopped by a sound", "cleared", "cut off", "not heard", "call ended"
+]
 
 
 class WholeSound(NamedTuple):
@@ -84,7 +89,7 @@ class TooSoon(NamedTuple):
 
     Attributes:
         figure: The figure that lacks a value.
-        ms: How long after the begin or the end of what the caller said the call ended.
+        ms: How long after the beginning or the end of what the caller said the call ended.
         by: How it ended, in words.
     """
 
@@ -94,14 +99,15 @@ class TooSoon(NamedTuple):
 
     @property
     def delay(self) -> str:
-        what = "no answer" if self.figure == "response_ms" else "it goes on"
-        return f"{what}: {self.by} after {self.ms:.0f} ms"
+        what = "no answer" if self.figure == "response_ms" else "the server had not stopped"
+        return f"{what}: {self.by} {f'after {self.ms:.0f} ms' if self.ms else 'at once'}"
 
     @property
     def reason(self) -> str:
         is_response = self.figure == "response_ms"
         since = "the question" if is_response else "the caller began to interrupt"
-        return f"{self.by} {self.ms:.0f} ms after {since}, too soon to know"
+        after = f"{self.ms:.0f} ms after" if self.ms else "right after"
+        return f"{self.by} {after} {since}, too soon to know"
 
 
 class Act(Protocol):
@@ -126,6 +132,10 @@ class Act(Protocol):
     @property
     def meant(self) -> bool:
         """Whether its sound is meant for the server; that of a cough is not."""
+
+    @property
+    def outcome(self) -> str:
+        """How it ended, in words."""
 
 
 @dataclass(slots=True)
@@ -190,7 +200,7 @@ class TurnMeter:
         self.frames = round(seconds * 1000 / PTIME_MS)
         self._clears = sorted(round(clear * 1000 / PTIME_MS) for clear in clears)
         self._whole = whole
-        self._ended_by = "the server closed" if is_closed else "the call ended"
+        self.ended_by = CLOSED if is_closed else ENDED
         self.caller: list[TurnSpan] = []
         self.server = [
             TurnSpan("server", *part)
@@ -214,6 +224,7 @@ class TurnMeter:
             self._measure_answer(span, limit)
         for span in self.caller:
             self._measure_interruption(span)
+        self._note_clears()
         for one in self.server:
             for other in self.caller:
                 both = max(0, min(one.end, other.end) - max(one.first, other.first))
@@ -241,7 +252,7 @@ class TurnMeter:
         last.lost_ms = lost_ms
 
     def list_dead_air(self) -> Iterator[tuple[float, float]]:
-        """Yield the begin and the duration of each silence that the server should have ended."""
+        """Yield when each silence that the server should have ended began, and its duration."""
         last: Who = "server"
         end = 0
         for span in sorted([*self.caller, *self.server], key=lambda each: each.first):
@@ -326,6 +337,8 @@ class TurnMeter:
             if one.first < other.first < two.first or one.end < other.end <= two.first
         ]
         gap = (two.first - one.end) * PTIME_MS
+        if self._is_cleared(one):
+            return False  # what is said after a clear is said anew, whatever the clear was for
         if not any(other.is_meant for other in between):
             stopped = bool(between) and self._is_cut(one, min(each.first for each in between))
             return not stopped and gap < TURN_PAUSE_MS
@@ -333,7 +346,7 @@ class TurnMeter:
         # stops for what is not there yet, or stops and speaks on into it.
         begins, ends = min(other.first for other in between), max(other.end for other in between)
         is_pause = one.end <= begins or two.first < ends
-        is_stopped = self._is_cleared(one) if is_pause else self._is_cut(one, begins)
+        is_stopped = not is_pause and self._is_cut(one, begins)
         is_soon = gap < (_PAUSE_MS if is_pause else _GOES_ON_MS)
         return not is_stopped and is_soon and two.first < ends + _QUICKEST_ANSWER_MS / PTIME_MS
 
@@ -344,8 +357,13 @@ class TurnMeter:
                 return
         if (limit - span.end) * PTIME_MS >= UNANSWERED_MS:
             span.response = math.inf
-        elif limit == self.frames > span.end and span.ending != "call ended":
+        elif limit == self.frames and self._is_over(span):
             span.too_soon = self._make_too_soon("response_ms", span.end)
+
+    def _is_over(self, span: TurnSpan) -> bool:
+        """Whether the caller had said all of it when the call ended."""
+        is_known = span.kind != "speech"  # of found speech there could be more
+        return span.ending != "call ended" and span.end < self.frames + is_known
 
     def _measure_interruption(self, span: TurnSpan) -> None:
         for server in self.server:
@@ -367,8 +385,32 @@ class TurnMeter:
             else:
                 span.too_soon = self._make_too_soon("barge_in_ms", span.first)
 
+    def _note_clears(self) -> None:
+        """Note which turns of the server a clear has ended that nobody interrupted.
+
+        The caller may have been speaking when the server began, or a sound may have been there;
+        otherwise the clear has another reason, such as a key or noise on the line.
+        """
+        for server in self.server:
+            if server.ending != "finished" or not self._is_cleared(server):
+                continue
+            if not self._is_followed(server):
+                continue
+            least = server.end - FALSE_BARGE_IN_MS / PTIME_MS
+            over = [
+                each for each in self.caller if server.first < each.end and each.first < server.end
+            ]
+            if any(each.is_meant and each.end >= least for each in over):
+                server.ending = "stopped"
+            elif any(
+                not each.is_meant and least <= each.first < server.end for each in self.caller
+            ):
+                server.ending = "stopped by a sound"
+            else:
+                server.ending = "cleared"
+
     def _make_too_soon(self, figure: Literal["response_ms", "barge_in_ms"], frame: int) -> TooSoon:
-        return TooSoon(figure, float((self.frames - frame) * PTIME_MS), self._ended_by)
+        return TooSoon(figure, float((self.frames - frame) * PTIME_MS), self.ended_by)
 
     def _is_followed(self, span: TurnSpan) -> bool:
         """Whether the call goes on after it."""

@@ -18,6 +18,7 @@ def build_junit(
     seconds: float,
     text: str,
     skipped: Mapping[str, str] | None = None,
+    values: Mapping[str, str] | None = None,
 ) -> str:
     """Return the XML of JUnit.
 
@@ -27,8 +28,10 @@ def build_junit(
         seconds: How long the call lasted.
         text: What is shown once, with the first failure.
         skipped: Why each of the cases that were not tried was not, by their names.
+        values: What was measured in each of the cases, in words.  It is their output, and no part
+            of their names, by which programs follow a test case from run to run.
     """
-    skipped = skipped or {}
+    skipped, values = skipped or {}, values or {}
     text = _NO_XML.sub("", text)
     suite = _make_suite(name, len(cases) + len(skipped), seconds)
     suite.set("failures", str(sum(map(bool, cases.values()))))
@@ -41,6 +44,8 @@ def build_junit(
             said = ET.SubElement(element, "failure", message=_NO_XML.sub("", failure))
             said.text = f"{about}\n{once}".strip()
             once = ""
+        if value := values.get(case):
+            ET.SubElement(element, "system-out").text = _NO_XML.sub("", value)
     for case, reason in skipped.items():
         ET.SubElement(_add_case(suite, case), "skipped", message=_NO_XML.sub("", reason))
     ET.SubElement(suite, "system-out").text = text

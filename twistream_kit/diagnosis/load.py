@@ -16,18 +16,24 @@ from typing import Any
 
 from twistream_kit.diagnosis.histogram import Histogram
 from twistream_kit.diagnosis.junit import build_junit
-from twistream_kit.diagnosis.turn_figures import LEAST_FOR_PERCENTILES, as_json, count, say_ms
+from twistream_kit.diagnosis.turn_figures import (
+    LEAST_FOR_PERCENTILES,
+    as_json,
+    say_ms,
+    say_number,
+    say_times,
+)
 from twistream_kit.errors import Objection, WrongState, WrongType, WrongValue, is_finite
 from twistream_kit.listing import Series
 
 TIMES: Mapping[str, str] = {
     "first_sound_ms": "from the start message to the first sound that the caller heard",
     "response_ms": (
-        "from the end of the caller's speech to the begin of the server's answer, as in"
+        "from the end of the caller's speech to the beginning of the server's answer, as in"
         " report.turns"
     ),
     "barge_in_ms": (
-        "from the begin of the caller's interruption to the end of the server's sound, as in"
+        "from the beginning of the caller's interruption to the end of the server's sound, as in"
         " report.turns"
     ),
     "gap_ms": (
@@ -118,7 +124,7 @@ class LoadShare:
     def __repr__(self) -> str:
         return (
             f"<LoadShare {self.number} on {self.host}, process {self.pid}: "
-            f"{count(self.calls, 'call')}, {self.busy:.0%} of a core, own frames late by "
+            f"{say_number(self.calls, 'call')}, {self.busy:.0%} of a core, own frames late by "
             f"{self.own_late_ms:.1f} ms (99 %)>"
         )
 
@@ -211,8 +217,8 @@ class LoadFigure:
         if len(self) > self.histogram.never:
             parts.append(f"at most {say_ms(self.histogram.longest)}")
         if self.histogram.never:
-            parts.append(f"{count(self.histogram.never, 'time')} never")
-        return f"{', '.join(parts)} ({count(n, 'value')})"
+            parts.append(f"{say_times(self.histogram.never)} never")
+        return f"{', '.join(parts)} ({say_number(n, 'value')})"
 
     def __repr__(self) -> str:
         return f"<LoadFigure {self.name}: {self.describe()}>"
@@ -224,8 +230,8 @@ class LoadFigure:
     def _require(self, least: int, name: str) -> None:
         if len(self) < least:
             raise WrongState(
-                f"{self.name}.{name} needs {count(least, 'value')}, and there are {len(self)}; "
-                "ask for max, or make more calls"
+                f"{self.name}.{name} needs {say_number(least, 'value')}, and there are "
+                f"{len(self)}; ask for max, or make more calls"
                 if len(self)
                 else f"{self.name} has no values: no call has shown one"
             )
@@ -348,7 +354,7 @@ class LoadReport:
         if not self.valid:
             return "invalid: the figures say little of the server"
         broken = sum(map(bool, self.list_cases().values()))
-        said = f"not ok: {count(broken, 'limit')} passed" if broken else "ok"
+        said = f"not ok: {say_number(broken, 'limit')} passed" if broken else "ok"
         return f"{said} (interrupted)" if self.is_interrupted else said
 
     def list_cases(self) -> dict[str, str]:
@@ -369,7 +375,7 @@ class LoadReport:
         """Describe the run in one sentence per topic, for its text and its display."""
         said = {"verdict": self.verdict}
         made = f"{len(self.calls)} of {self.asked}" if self.is_interrupted else str(self.asked)
-        processes = count(len(self.shares), "process").replace("processs", "processes")
+        processes = say_number(len(self.shares), "process").replace("processs", "processes")
         said["calls"] = f"{made} to {self.url} in {self.seconds:.1f} s, from {processes}"
         said["failed"] = f"{self.failed} ({self.failed_percent:.1f} %)" if self.failed else "none"
         said |= {figure.name: figure.describe() for figure in self.figures if len(figure)}
@@ -424,7 +430,7 @@ class LoadReport:
         return build_junit("twistream load", cases, self.seconds, repr(self))
 
     def __repr__(self) -> str:
-        lines = [f"{count(len(self.calls), 'call')} at once: {self.verdict}"]
+        lines = [f"{say_number(len(self.calls), 'call')} at once: {self.verdict}"]
         lines += [f"  invalid: {each}" for each in self.invalid]
         lines += [f"  {name}: {failure}" for name, failure in self.list_cases().items() if failure]
         about = self.describe()

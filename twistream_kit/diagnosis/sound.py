@@ -36,8 +36,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from twistream_kit.audio.dtmf import detect_keys_in_steps
 from twistream_kit.audio.g711 import decode_ulaw
+from twistream_kit.audio.tone_detector import ToneDetector
 from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis._coding import recognise_coding
 from twistream_kit.diagnosis._number_format import measure_roughness
@@ -137,6 +137,10 @@ _CODINGS_OF_8_BITS = ("A-law", "PCM8 unsigned")
 
 _FEWEST_KEYS = 4
 """How many tones of keys are a number that somebody dials; fewer may be a signal."""
+
+_KEY_STEP = 5 * FRAME_BYTES
+"""How much sound is searched for keys in one step: shorter than a key and the pause after it, since
+a key takes a millisecond."""
 
 _SECOND_BYTES = BYTES_PER_SECOND
 
@@ -458,9 +462,15 @@ class SoundReview:
             yield [_object_to_clicks(clicks, len(piece.borders))]
 
     def _find_keys(self, piece: SoundPiece) -> Iterator[list[Objection]]:
-        for tones in detect_keys_in_steps(decode_ulaw(piece.payload)):
-            keys = "".join(tone.key for tone in tones)
-            yield [_object_to_keys(keys)] if len(keys) >= _FEWEST_KEYS else []
+        detector = ToneDetector()
+        keys = ""
+        for at in range(0, len(piece.payload), _KEY_STEP):
+            tones = detector.feed(piece.payload[at : at + _KEY_STEP])
+            keys += "".join(tone.key for tone in tones)
+            yield []
+        keys += "".join(tone.key for tone in detector.finish())
+        if len(keys) >= _FEWEST_KEYS:
+            yield [_object_to_keys(keys)]
 
     def _recognise(self, piece: SoundPiece) -> Iterator[list[Objection]]:
         """Find out in steps why the sound is noise, if it is."""
@@ -605,7 +615,7 @@ def _object_to_keys(keys: str) -> Objection:
     return Objection(
         None,
         FIELD,
-        f"holds the tones of telephone keys: {keys!r}",
+        f"holds DTMF, the tones of telephone keys: {keys!r}; they are not key events",
         "The other side hears beeps. Keys do not arrive as keys when they are sent as sound through"
         " a stream",
         f'Press them before the stream begins: <Play digits="{keys}"/> in front of <Connect>, or'

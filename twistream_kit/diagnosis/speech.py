@@ -54,14 +54,14 @@ _NOISE_FRAMES = 75
 """The noise is looked for in the quietest frame of so many, 1.5 s: people pause more often."""
 
 _QUIET_GAP, _NOISY_GAP = 15, 1
-"""How many frames may be missing between one above the threshold and the next at the begin of
+"""How many frames may be missing between one above the threshold and the next at the beginning of
 speech: soft speech rises above it, falls below it and rises again; in noise that is chance."""
 
 _FRAGMENT_FRAMES = 30
 """Up to so many frames after speech a word that was cut off belongs to it, 600 ms."""
 
 _BACK_FRAMES = 25
-"""How far back the begin of speech is looked for when it is certain, 500 ms."""
+"""How far back the beginning of speech is looked for when it is certain, 500 ms."""
 
 _STEADY_FRAMES = 20
 """So many frames, 400 ms, are compared to tell noise from speech."""
@@ -118,8 +118,8 @@ class SpeechEdge(NamedTuple):
     Attributes:
         kind: ``begins`` or ``ends``.
         frame: The number of the first frame of the speech, or of the first frame after it; the
-            first frame of all is 0.  It lies in the past: a begin is certain 60 ms later, an end
-            after a pause.
+            first frame of all is 0.  It lies in the past: a beginning is certain 60 ms later, an
+            end after a pause.
     """
 
     kind: Edge
@@ -127,7 +127,7 @@ class SpeechEdge(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """The time of the begin of that frame, from the first frame of all."""
+        """The time of the beginning of that frame, from the first frame of all."""
         return self.frame * PTIME_MS / 1000
 
 
@@ -249,6 +249,14 @@ class SpeechDetector:
             self.speaking = False
             edges.append(SpeechEdge("ends", self._last))
         return edges
+
+    @property
+    def spoken_frames(self) -> int:
+        """How many frames the speech that has not ended has from its first to its last so far.
+
+        A pause after its last frame does not count; 0 if there is no speech.
+        """
+        return self._last - self._begin if self.speaking else 0
 
     def __repr__(self) -> str:
         state = "speech" if self.speaking else "no speech"
@@ -393,7 +401,7 @@ def _add_fragment(span: SpeechSpan, levels: list[float]) -> SpeechSpan:
 def _find_short_noise(spans: list[SpeechSpan], levels: list[float], payload: bytes) -> list[float]:
     """Return the levels of noise that begins shortly before speech and ends shortly after.
 
-    A consonant such as s can be as long, as steady and as flat, but hardly at the begin of one
+    A consonant such as s can be as long, as steady and as flat, but hardly at the beginning of one
     piece and, with the same level, at the end of another.
     """
     size = _SHORT_NOISE_FRAMES

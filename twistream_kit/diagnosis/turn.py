@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from twistream_kit.diagnosis._turn_meter import SOUND, Ending, TooSoon, Who
+from twistream_kit.diagnosis._turn_meter import Ending, TooSoon, Who
 from twistream_kit.diagnosis.turn_figures import as_json, say_ms
 
 
@@ -27,9 +26,11 @@ class Turn:
         barge_in_ms: Of a turn of the caller that interrupted the server, how long that went on;
             otherwise None.
         overlap_ms: How long the other party was audible too.
-        ending: ``finished``; ``stopped`` after an interruption; ``stopped by a sound`` that was not
-            meant to interrupt; ``cut off`` because the server closed with sound still queued;
-            ``not heard``, if all of it was queued; or ``call ended``, while it spoke.
+        ending: ``finished``; ``stopped`` after an interruption, or by a clear if the caller was
+            speaking already when it began; ``stopped by a sound`` that was not meant to interrupt;
+            ``cleared``, by a clear while the caller did not speak; ``cut off`` because the server
+            closed with sound still queued; ``not heard``, if all of it was queued; or ``call
+            ended``, while it spoke.
         is_stopped: Of a turn of the caller that interrupted the server, whether that stopped; false
             if it spoke to its end; otherwise None.
         lost_ms: How much of the server's last words was not heard.
@@ -91,36 +92,23 @@ class Turn:
 
 def _describe_barge_in(milliseconds: float, *, is_stopped: bool | None) -> str:
     if math.isinf(milliseconds):
-        return "does not stop it"
+        return "the server did not stop"
     if is_stopped is False:
-        return f"it goes on for {say_ms(milliseconds)}, to its end"
-    return f"stops it in {say_ms(milliseconds)}"
+        return f"the server went on for {say_ms(milliseconds)}, to its end"
+    return f"the server stopped after {say_ms(milliseconds)}"
+
+
+def is_run_together(turn: Turn) -> bool:
+    """Whether it had no answer, and interrupted a server that went on beyond its end.
+
+    Without a clear or a pause nothing tells the rest of a sentence from an answer behind it.
+    """
+    if not is_to_its_end(turn) or turn.response_ms is None:
+        return False
+    return turn.begins + (turn.barge_in_ms or 0.0) / 1000 > turn.ends
 
 
 def is_to_its_end(turn: Turn) -> bool:
     """Whether it interrupted the server, which did not stop, but spoke to its end."""
     is_over = turn.barge_in_ms is not None and math.isfinite(turn.barge_in_ms)
     return is_over and turn.is_stopped is False
-
-
-def explain_response(rows: Iterable[Turn]) -> str:
-    """Return why no answer was measured; empty if the caller said nothing."""
-    said = [turn for turn in rows if turn.who == "caller"]
-    meant = [turn for turn in said if turn.kind != SOUND]
-    if not meant:
-        return "no sound of the caller was meant for the server" if said else ""
-    last = meant[-1]
-    if last.too_soon is None:
-        return "the call ended while the caller spoke"
-    if last.too_soon.figure == "barge_in_ms":
-        return f"{last.too_soon.by} before there could be an answer"
-    return last.too_soon.reason
-
-
-def explain_barge_in(rows: Iterable[Turn]) -> str:
-    """Return why no barge-in was measured; empty if the caller did not speak meanwhile."""
-    for turn in (rows := list(rows)):
-        if turn.too_soon is not None and turn.too_soon.figure == "barge_in_ms":
-            return turn.too_soon.reason
-    is_sound = any(turn.kind == SOUND and turn.overlap_ms for turn in rows)
-    return "no interruption was meant, only another sound was made" if is_sound else ""

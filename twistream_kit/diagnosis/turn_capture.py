@@ -11,16 +11,13 @@ from statistics import median
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.replay import Replay, SentMark
+from twistream_kit.capture.summary import FEW_MARKS
 from twistream_kit.diagnosis._turn_meter import WholeSound
 from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
 _IDLE_SECONDS = 0.2
 """A server that sends sound as it is spoken sends some more often than this."""
-
-_FEW_MARKS = 2
-"""A server with more marks within a sound puts one after each piece, and so the last of them does
-not say that the sound was complete."""
 
 
 def find_clears(replay: Replay) -> list[float]:
@@ -63,7 +60,7 @@ def _find_known(sent: Sequence[float], marks: Sequence[SentMark], end: int) -> f
     within = {mark.position for mark in marks if mark.position < end}
     last_marks = [mark for mark in marks if mark.position == end and not mark.cleared]
     if any(mark.returned_at is not None for mark in last_marks):
-        is_complete = len(within) <= _FEW_MARKS
+        is_complete = len(within) <= FEW_MARKS
         known_at = -math.inf if is_complete else min(known_at, last_marks[0].sent_at)
     return known_at
 
@@ -87,7 +84,7 @@ def find_cut_off(capture: Capture, replay: Replay) -> float:
 def render_said(capture: Capture) -> Clip:
     """Return the caller's sound, on the clock by which it arrived.
 
-    `Capture.caller` puts the first message at the begin of the call, and so all later ones too
+    `Capture.caller` puts the first message at the beginning of the call, and so all later ones too
     late, because Twilio's first messages come at once (§10.20).
     """
     said = capture.caller.payload

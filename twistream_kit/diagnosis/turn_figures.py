@@ -6,24 +6,25 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from twistream_kit.diagnosis._turn_meter import DEAD_AIR_MS, FALSE_BARGE_IN_MS, UNANSWERED_MS
-from twistream_kit.errors import WrongState
+from twistream_kit.diagnosis.speech import PAUSE_MS
+from twistream_kit.errors import WrongState, WrongType, build_unknown_name, quote
 
 LEAST_FOR_PERCENTILES = 20
 """With fewer values, a percentile would be the greatest value or chance."""
 
 DEFINITIONS: Mapping[str, str] = {
     "response_ms": (
-        "from the end of the last audible frame of the caller to the begin of the first audible"
+        "from the end of the last audible frame of the caller to the beginning of the first audible"
         " frame of the server that comes after it; below 0 if the server began before the caller"
         f" had ended, infinite if it was silent for {UNANSWERED_MS / 1000:g} s or longer until the"
         " caller spoke again or the call ended"
     ),
     "barge_in_ms": (
-        "from the begin of the first audible frame of the caller, while the server speaks, to the"
-        " end of the server's last audible frame, whether it stopped or spoke to its end;"
+        "from the beginning of the first audible frame of the caller, while the server speaks, to"
+        " the end of the server's last audible frame, whether it stopped or spoke to its end;"
         f" infinite if it spoke on for {UNANSWERED_MS / 1000:g} s or longer, until the call ended"
     ),
     "overlap_ms": "how long both were audible, for each turn of the server in which they were",
@@ -35,6 +36,10 @@ DEFINITIONS: Mapping[str, str] = {
         "how often the server was stopped by a sound that was not meant to interrupt: it fell"
         f" silent abruptly, or sent a clear, within {FALSE_BARGE_IN_MS / 1000:g} s after the sound"
         " began"
+    ),
+    "cleared": (
+        "how often a clear ended a turn of the server while the caller did not speak: for a key,"
+        " for noise on the line, or because the server had something else to say"
     ),
     "cut_off_ms": "sound of the server's last words that nobody heard, because it closed too early",
 }
@@ -53,6 +58,12 @@ FIXES: Mapping[str, str] = {
     "barge_in_ms": "Let the caller interrupt the server while it speaks",
 }
 
+RUN_TOGETHER = (
+    f"or not audibly so: it spoke on without a clear, and what follows within"
+    f" {PAUSE_MS / 1000:g} s counts as the same turn"
+)
+"""What is said of an answer that is missing behind an interruption that did not stop the server."""
+
 EXACT_UNCERTAINTY = (
     "each edge lies in a frame of 20 ms, so a time between two edges is right to ±20 ms on a quiet"
     " line if the speech is not below -30 dBFS; with steady noise 20 dB below the speech 99 of 100"
@@ -66,7 +77,7 @@ ESTIMATE_UNCERTAINTY = (
     "estimated from your side of the call: response_ms and barge_in_ms lack the way from the"
     " caller's phone to you and back, 100 to 600 ms with the real service, so the caller waited"
     " longer by that; overlap_ms may be off by as much either way; dead_air_ms lacks it where the"
-    " caller spoke last; the begins and ends of the caller's speech are found by a detector, right"
+    " caller spoke last; the edges of the caller's speech are found by a detector, right"
     " to ±60 ms on a quiet line"
 )
 
@@ -81,12 +92,30 @@ class TurnFigure:
         to_its_end: Of barge-in times, how many are those of a server that did not stop, but spoke
             to its end.
         reason: Why there are no values, if the call says so.
+        fix: What to do to have some, likewise.
     """
 
     name: str
     values: tuple[float, ...] = ()
     to_its_end: int = 0
     reason: str = ""
+    fix: str = ""
+
+    if not TYPE_CHECKING:  # which finds a wrong name, and a comparison, by itself
+
+        def __getattr__(self, name: str) -> NoReturn:
+            __tracebackhide__ = True  # of pytest, which shows the line of the test instead
+            raise build_no_attribute(self, name)
+
+        def _refuse_to_compare(self, other: object) -> NoReturn:
+            __tracebackhide__ = True
+            raise WrongType(
+                f"{self.name} has {say_number(len(self.values), 'value')}, and cannot be compared "
+                f"with {quote(other)}; compare {self.name}.max, or from {LEAST_FOR_PERCENTILES} "
+                f"values on {self.name}.p50 or .p95"
+            )
+
+        __lt__ = __le__ = __gt__ = __ge__ = _refuse_to_compare
 
     @property
     def definition(self) -> str:
@@ -181,9 +210,9 @@ class TurnFigure:
         if n >= LEAST_FOR_PERCENTILES:
             parts.insert(0, f"median {say_ms(self.p50)}, 95 % within {say_ms(self.p95)}")
         if self.never:
-            parts.append(f"{count(self.never, 'time')} never")
+            parts.append(f"{say_times(self.never)} never")
         if self.to_its_end:
-            parts.append(f"{count(self.to_its_end, 'time')} to its end")
+            parts.append(f"{say_times(self.to_its_end)} to its end")
         return f"{', '.join(parts)} ({n} values)"
 
     def __repr__(self) -> str:
@@ -213,7 +242,7 @@ class TurnFigure:
     def explain(self) -> str:
         """Return why there are no values, and what to do."""
         reason = self.reason or WITHOUT_VALUES[self.name]
-        fix = FIXES.get(self.name, f"Ask for {self.name}.total, which is 0")
+        fix = self.fix or FIXES.get(self.name, f"Ask for {self.name}.total, which is 0")
         return f"no values: {reason}. {fix}"
 
 
@@ -222,9 +251,24 @@ def say_ms(milliseconds: float) -> str:
     return "never" if math.isinf(milliseconds) else f"{milliseconds:.0f} ms"
 
 
-def count(number: int, noun: str) -> str:
+def build_no_attribute(thing: object, name: str) -> AttributeError:
+    """Return the error for a name that a figure or the turns do not have, with the nearest."""
+    names = [each for each in dir(type(thing)) if not each.startswith("_")]
+    fix = "Ask for .p50, the median, or for .max" if name in _AVERAGES and "p50" in names else ""
+    return build_unknown_name(f"a {type(thing).__name__} has no {name!r}", name, names, fix=fix)
+
+
+_AVERAGES = ("mean", "average", "avg", "median")
+
+
+def say_number(number: int, noun: str) -> str:
     """Return a number with its noun."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+
+
+def say_times(number: int) -> str:
+    """Return how often something happened."""
+    return {1: "once", 2: "twice"}.get(number, f"{number} times")
 
 
 def as_json(milliseconds: float | None) -> float | None:

@@ -12,12 +12,12 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.replay import Replay
-from twistream_kit.diagnosis._turn_cases import list_cases, list_skipped
+from twistream_kit.diagnosis._turn_cases import list_cases, list_skipped, list_values
 from twistream_kit.diagnosis._turn_meter import (
     SOUND,
     Act,
@@ -28,13 +28,15 @@ from twistream_kit.diagnosis._turn_meter import (
     place_acts,
     to_seconds,
 )
-from twistream_kit.diagnosis.junit import build_junit
-from twistream_kit.diagnosis.turn import (
-    Turn,
+from twistream_kit.diagnosis._turn_reasons import (
+    Reason,
+    Unsaid,
     explain_barge_in,
     explain_response,
-    is_to_its_end,
+    list_unsaid,
 )
+from twistream_kit.diagnosis.junit import build_junit
+from twistream_kit.diagnosis.turn import Turn, is_run_together, is_to_its_end
 from twistream_kit.diagnosis.turn_capture import (
     find_clears,
     find_cut_off,
@@ -45,14 +47,18 @@ from twistream_kit.diagnosis.turn_figures import (
     DEFINITIONS,
     ESTIMATE_UNCERTAINTY,
     EXACT_UNCERTAINTY,
+    RUN_TOGETHER,
     TurnFigure,
-    count,
+    build_no_attribute,
     say_ms,
+    say_times,
 )
 from twistream_kit.errors import WrongType, quote, require_type
 from twistream_kit.listing import Series
 from twistream_kit.protocol.from_twilio import PTIME_MS
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
+
+_NO_REASON = Reason()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -70,6 +76,7 @@ class Turns:
         is_estimate: Whether the figures are estimates, because the sound was not taken at the ear.
         heard: What the caller heard.
         said: What the caller said, on the same clock.
+        unsaid: The steps of a script in which the caller was to speak, and said nothing.
 
     Example:
         >>> import twistream_kit as kit
@@ -96,12 +103,14 @@ class Turns:
     is_estimate: bool = False
     heard: Clip = field(default_factory=lambda: Clip(b""), compare=False)
     said: Clip = field(default_factory=lambda: Clip(b""), compare=False)
+    unsaid: tuple[Unsaid, ...] = ()
 
     @property
     def response_ms(self) -> TurnFigure:
         """How long the caller waited for each answer, in milliseconds; see `DEFINITIONS`."""
         values = (turn.response_ms for turn in self.rows)
-        return self._collect("response_ms", values, reason=explain_response(self.rows))
+        reason = explain_response(self.rows, self.unsaid)
+        return self._collect("response_ms", values, reason=reason)
 
     @property
     def barge_in_ms(self) -> TurnFigure:
@@ -110,7 +119,7 @@ class Turns:
             "barge_in_ms",
             (turn.barge_in_ms for turn in self.rows),
             sum(map(is_to_its_end, self.rows)),
-            explain_barge_in(self.rows),
+            explain_barge_in(self.rows, self.unsaid),
         )
 
     @property
@@ -123,6 +132,11 @@ class Turns:
     def dead_air_ms(self) -> TurnFigure:
         """How long each silence was that is dead air, in milliseconds."""
         return self._collect("dead_air_ms", (seconds * 1000 for _, seconds in self.dead_air))
+
+    @property
+    def cleared(self) -> int:
+        """How often a clear ended a turn of the server while the caller did not speak."""
+        return sum(turn.ending == "cleared" for turn in self.rows)
 
     @property
     def figures(self) -> Series[TurnFigure]:
@@ -144,17 +158,20 @@ class Turns:
     def describe(self) -> str:
         """Return the figures in one line; empty if there are none."""
         figures = [f"{each.name} {each.describe()}" for each in self._list_shown()]
-        return "; ".join([*figures, *self.describe_faults()])
+        return "; ".join([*figures, *self._describe_cleared(), *self.describe_faults()])
 
     def describe_faults(self) -> list[str]:
         """Return in words what a caller would complain about whatever the limits are."""
         said = []
         if never := self.response_ms.never:
-            said.append(f"{count(never, 'time')} the server did not answer")
+            together = sum(map(is_run_together, self.rows))
+            why = f", {RUN_TOGETHER}" if together == never else ""
+            why = why or (f" ({say_times(together)}, {RUN_TOGETHER})" if together else "")
+            said.append(f"{say_times(never)} the server did not answer{why}")
         if never := self.barge_in_ms.never:
-            said.append(f"{count(never, 'time')} the server went on speaking until the call ended")
+            said.append(f"{say_times(never)} the server went on speaking until the call ended")
         if self.false_barge_ins:
-            times = count(self.false_barge_ins, "time")
+            times = say_times(self.false_barge_ins)
             said.append(
                 f"{times} the server was stopped by a sound that was not meant to interrupt"
             )
@@ -162,6 +179,12 @@ class Turns:
             cut = say_ms(self.cut_off_ms)
             said.append(f"the server's last {cut} were not heard: it closed too early")
         return said
+
+    def _describe_cleared(self) -> list[str]:
+        if not self.cleared:
+            return []
+        times = say_times(self.cleared)
+        return [f"{times} a clear ended what the server said while the caller did not speak"]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything except the sound as plain values for JSON."""
@@ -171,6 +194,7 @@ class Turns:
             **{each.name: each.to_dict() for each in self.figures},
             "dead_air": [{"at": round(at, 3), "seconds": round(s, 3)} for at, s in self.dead_air],
             "false_barge_ins": self.false_barge_ins,
+            "cleared": self.cleared,
             "cut_off_ms": round(self.cut_off_ms),
             "faults": self.describe_faults(),
             "is_estimate": self.is_estimate,
@@ -190,10 +214,12 @@ class Turns:
         barge_in_ms: float = math.inf,
         overlap_ms: float = math.inf,
         dead_air_ms: float = math.inf,
+        **others: float,
     ) -> str:
         """Return the turns as XML of JUnit, which programs for continuous integration read.
 
-        Each value is a test case, which fails if it exceeds the limit of its figure.  An answer or
+        Each value is a test case, with the value as its output; it fails if that exceeds the limit
+        of its figure.  An answer or
         an end that never came, a false barge-in and last words that were cut off fail without one.
 
         Args:
@@ -202,9 +228,11 @@ class Turns:
             barge_in_ms: The limit of each barge-in time.
             overlap_ms: The limit of the overlap in each turn of the server.
             dead_air_ms: The limit of each silence that is dead air.
+            others: There are none; an unknown name is refused with the nearest.
 
         Raises:
-            TypeError: If a limit is no number.
+            TypeError, ValueError: If a limit is no number, of no figure, less than 0, or a part of
+                1 ms.
         """
         require_type("a string", name=name)
         limits = {
@@ -212,9 +240,11 @@ class Turns:
             "barge_in_ms": barge_in_ms,
             "overlap_ms": overlap_ms,
             "dead_air_ms": dead_air_ms,
+            **others,
         }
         cases = self.list_cases(**limits)
-        return build_junit(name, cases, self.seconds, repr(self), self.list_skipped(**limits))
+        skipped = self.list_skipped(**limits)
+        return build_junit(name, cases, self.seconds, repr(self), skipped, self.list_values())
 
     def check(
         self,
@@ -223,6 +253,7 @@ class Turns:
         barge_in_ms: float = math.inf,
         overlap_ms: float = math.inf,
         dead_air_ms: float = math.inf,
+        **others: float,
     ) -> None:
         """Raise an error with all turns in it, unless every time is within its limit.
 
@@ -235,10 +266,12 @@ class Turns:
             barge_in_ms: The limit of each barge-in time.
             overlap_ms: The limit of the overlap in each turn of the server.
             dead_air_ms: The limit of each silence that is dead air.
+            others: There are none; an unknown name is refused with the nearest.
 
         Raises:
             AssertionError: If a time exceeds its limit, or there is one of these faults.
-            TypeError, ValueError: If a limit is no number.
+            TypeError, ValueError: If a limit is no number, of no figure, less than 0, or a part of
+                1 ms.
 
         Example:
             >>> import twistream_kit as kit
@@ -259,6 +292,7 @@ class Turns:
             barge_in_ms=barge_in_ms,
             overlap_ms=overlap_ms,
             dead_air_ms=dead_air_ms,
+            **others,
         )
         failed = [f"{case}: {failure}" for case, failure in cases.items() if failure]
         is_tried = self.response_ms.values or self.barge_in_ms.values or self.is_sound_tried
@@ -275,17 +309,31 @@ class Turns:
                 time with a limit and without a value is wrong, too: nothing was tried.
 
         Raises:
-            TypeError, ValueError: If a limit is no number.
+            TypeError, ValueError: If a limit is no number, of no figure, less than 0, or a part of
+                1 ms.
         """
         return list_cases(self, limits)
+
+    def list_values(self) -> dict[str, str]:
+        """Return what was measured in each test case of `list_cases`, in words."""
+        return list_values(self)
 
     def list_skipped(self, **limits: float) -> dict[str, str]:
         """Return the test cases that `to_junit` skips, because nothing was tried, and why.
 
         Args:
             limits: The limits of figures by their names; one with a limit is no skipped case.
+
+        Raises:
+            TypeError, ValueError: As `list_cases` does.
         """
         return list_skipped(self, limits)
+
+    if not TYPE_CHECKING:  # which finds a wrong name by itself
+
+        def __getattr__(self, name: str) -> NoReturn:
+            __tracebackhide__ = True  # of pytest, which shows the line of the test instead
+            raise build_no_attribute(self, name)
 
     def __iter__(self) -> Iterator[Turn]:
         return iter(self.rows)
@@ -313,12 +361,12 @@ class Turns:
             if turn.ending == "not heard":
                 times = f"{'–':^{len(times)}}"
             kind = f" ({turn.kind})" if turn.kind not in ("speech", "say") else ""
-            overlap = f", both for {say_ms(turn.overlap_ms)}" if turn.overlap_ms else ""
+            overlap = f", overlap {say_ms(turn.overlap_ms)}" if turn.overlap_ms else ""
             lines.append(
                 f"  {turn.who}  {times}  {turn.delay:{width}}  {turn.outcome}{overlap}{kind}"
             )
         lines += [f"  {each.name:<12} {each.describe()}" for each in self._list_shown()]
-        lines += [f"  {fault}" for fault in self.describe_faults()]
+        lines += [f"  {said}" for said in (*self._describe_cleared(), *self.describe_faults())]
         if self.is_estimate:
             lines.append(f"  {self.uncertainty}")
         return "\n".join(lines)
@@ -336,10 +384,10 @@ class Turns:
         name: str,
         values: Iterable[float | None],
         to_its_end: int = 0,
-        reason: str = "",
+        reason: Reason = _NO_REASON,
     ) -> TurnFigure:
         found = tuple(value for value in values if value is not None)
-        return TurnFigure(name, found, to_its_end, "" if found else reason)
+        return TurnFigure(name, found, to_its_end, *(_NO_REASON if found else reason))
 
 
 def turns(call: Any) -> Turns:
@@ -406,7 +454,7 @@ def find_turns(
     """Measure the turns of a conversation.
 
     Args:
-        heard: What the caller heard, from the begin of the call.
+        heard: What the caller heard, from the beginning of the call.
         said: What the caller said, on the same clock; the caller's turns are found in it, if there
             are no `acts`.
         acts: What the caller did, in order, with the clean clips; those without a clip are passed
@@ -440,6 +488,7 @@ def find_turns(
         is_estimate=is_estimate,
         heard=heard,
         said=said if acts is None else _render_acts(acts, said),
+        unsaid=list_unsaid(acts or (), measured.ended_by, seconds),
     )
 
 

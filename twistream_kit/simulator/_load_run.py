@@ -35,7 +35,7 @@ _CLOCK_LIMIT_SECONDS = 60.0
 """How long an executor may take to start its workers."""
 
 _AHEAD_SECONDS = 0.75
-"""How long before its begin a share is given to its worker, besides twice the way and back."""
+"""How long before its beginning a share is given to its worker, besides twice the way and back."""
 
 _STOP_SECONDS = 40.0
 """How long an interrupted run may take to end."""

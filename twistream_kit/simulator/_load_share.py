@@ -29,6 +29,7 @@ from twistream_kit.errors import CallRefused, Objection, TwistreamError, sort_by
 from twistream_kit.protocol.from_twilio import PTIME_MS
 from twistream_kit.simulator._calls_loop import SharedLoop, run_call
 from twistream_kit.simulator.caller import Script
+from twistream_kit.simulator.line.line import Line
 from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.report import CallReport
 from twistream_kit.simulator.simulate_call import CallerPlan, CallRun, make_plan
@@ -72,7 +73,8 @@ class ShareOrder:
         script: What each caller does, or None.
         seed: Decides with a call's number what the script leaves to chance.
         parameters: The custom parameters, or a function that returns them for a call's number.
-        behaviour: The switches for behaviour of Twilio that is not known.
+        behaviour: The switches for behaviour of Twilio that is not known, with the lines of all
+            calls.
         options: Further arguments of `make_plan`.
     """
 
@@ -87,7 +89,7 @@ class ShareOrder:
     script: Script | None
     seed: int
     parameters: Mapping[str, str] | Callable[[int], Mapping[str, str]] | None
-    behaviour: Behaviour | None
+    behaviour: Behaviour
     options: Mapping[str, Any] = field(repr=False)
 
     def make_plan(self, number: int) -> CallerPlan:
@@ -99,11 +101,22 @@ class ShareOrder:
             seed=None if self.script is None else self.seed + number,
             seconds=self.seconds,
             parameters=parameters(number) if callable(parameters) else parameters,
-            behaviour=self.behaviour,
+            behaviour=_vary_lines(self.behaviour, number),
             is_recorded=number in self.recorded,
             **self.options,
         )
         return replace(plan, number=self.run << 32 | number)
+
+
+def _vary_lines(behaviour: Behaviour, number: int) -> Behaviour:
+    """Add the number of a call to the seeds of its lines: not all calls lose the same frames."""
+    return replace(
+        behaviour, line=_vary(behaviour.line, number), line_back=_vary(behaviour.line_back, number)
+    )
+
+
+def _vary(line: Line | str | None, number: int) -> Line | str | None:
+    return replace(line, seed=line.seed + number) if isinstance(line, Line) else line
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +130,7 @@ class ShareResult:
         own_late_ms: How late its own frames were.
         echo_idle_ms, echo_loaded_ms: The loopback, there and back.
         recorded: The reports of its recorded calls.
-        seconds: From the begin of the run to the end of the last call.
+        seconds: From the beginning of the run to the end of the last call.
         is_interrupted: Whether it was ended early.
     """
 
@@ -218,6 +231,9 @@ class _ShareRun:
     def run(self) -> ShareResult:
         order = self._order
         check_descriptors(len(order.starts))
+        for line in (order.behaviour.line, order.behaviour.line_back):
+            if isinstance(line, Line):
+                line.prepare()  # in the process of a pool, before it is in a hurry
         run_call(self._measure_echo, self._is_echo_over.set)
         late = 0.0
         self._began = time.monotonic()

@@ -47,10 +47,12 @@ class _Attention:
     Attributes:
         spoke_at: When the caller last began to speak to the server; what began before is the end
             of what was interrupted, and no answer.
+        cleared_at: When a clear was last heard to act, or -1.
     """
 
     def __init__(self, first_frame: int, pause_ms: float) -> None:
         self.spoke_at = 0
+        self.cleared_at = -1
         self._pause_ms = pause_ms
         self._detector = SpeechDetector(pause_ms=pause_ms)
         self._first_frame = first_frame
@@ -63,6 +65,7 @@ class _Attention:
 
     def note_clear(self, frame: int) -> None:
         """Note that what was waiting is not played from a frame on: what follows is said anew."""
+        self.cleared_at = frame
         if self.speaks:
             self._answers[-1].end = max(frame, self._answers[-1].first + 1)
             self._detector = SpeechDetector(pause_ms=self._pause_ms)
@@ -239,8 +242,9 @@ class ScriptRun:
         """Whether a step has a function of the user."""
         return any(step.expect is not None for step in self._steps)
 
-    def _hear(self, frame: bytes, _now: float) -> None:
-        number = self._handset.ear.frames - 1
+    def _hear(self, _frame: bytes, _now: float) -> None:
+        # A person understands what the detector would not, so a script goes on by clean sound.
+        frame, number = self._handset.ear.clean_frame, self._handset.ear.frames - 1
         if (cleared := self._count_cleared()) > self._cleared:
             self._clears.append(number + self._handset.ear.latency_frames)
         self._cleared = cleared
@@ -316,22 +320,26 @@ class ScriptRun:
             if before := self._count_spoken_over(state):
                 spoken = _say_frames(before)
                 state.outcome += f"; the server had spoken for {spoken} while the caller spoke"
-            state.objection = _object(
-                state,
-                state.outcome,
-                fix="Look at what the server does before it, or give it a longer limit=",
-            )
+            fix = self._choose_fix(state)
+            state.objection = _object(state, state.outcome, fix=fix)
         else:
             state.outcome = f"heard no pause of {state.step.pause:g} s within {limit}"
             state.objection = _object(
                 state, state.outcome, fix="Give it a longer limit=, or a shorter pause="
             )
 
+    def _choose_fix(self, state: _StepState) -> str:
+        """Return what to do about an answer that did not come, or was taken for the rest."""
+        is_run_on = self._attention.count_interrupted(state.since, self._now) > 0
+        if is_run_on and self._attention.cleared_at < self._attention.spoke_at:
+            return _LET_IT_CLEAR
+        return "Look at what the server does before it, or give it a longer limit="
+
     def _say_unanswered(self, state: _StepState) -> str:
         """Return what was heard in a step without an answer."""
         if end := self._attention.count_interrupted(state.since, self._now):
             return f"heard only the end of what was interrupted ({_say_frames(end)})"
-        heard = self._handset.heard.payload[state.since * FRAME_BYTES : self._now * FRAME_BYTES]
+        heard = self._handset.clean.payload[state.since * FRAME_BYTES : self._now * FRAME_BYTES]
         if sound := measure_sound(heard):
             return f"heard no speech, but {sound:.2f} s of other sound,"
         return "heard nothing"
@@ -366,11 +374,8 @@ class ScriptRun:
                 state.outcome = f"no answer to interrupt came within {step.limit:g} s"
                 if self._attention.count_interrupted(since, self._now):
                     state.outcome += ", only the end of what was interrupted before"
-                state.objection = _object(
-                    state,
-                    f"said nothing: {state.outcome}",
-                    fix="Look at what the server does before it, or give it a longer limit=",
-                )
+                fix = self._choose_fix(state)
+                state.objection = _object(state, f"said nothing: {state.outcome}", fix=fix)
                 return
             yield
         yield from self._say(state)
@@ -419,7 +424,8 @@ class ScriptRun:
         ):
             of = _say_frames(_count_frames(step.seconds))
             state.outcome = f"waited {_say_frames(waited)} of {of}, then {_CALL_ENDED}"
-            self._object_to_end(state, f"was cut off: {state.outcome}")
+            why = f", for {step.seconds:g} s were more than was left" if self._is_too_short else ""
+            self._object_to_end(state, f"was cut off{why}: {state.outcome}")
         else:
             state.outcome = f"{_CALL_ENDED} meanwhile"
 
@@ -454,7 +460,8 @@ class ScriptRun:
     def _object_to_end(self, state: _StepState, problem: str) -> None:
         """Object to the first step that the end of the call left undone, in whole or in part.
 
-        Who only waits may expect that the server hangs up meanwhile, so that is no more than noted.
+        Who only waits may expect that the server hangs up meanwhile, so that is no more than noted,
+        and `CallReport.verdict` says it.
         """
         if self._objected_to_end:
             return
@@ -496,6 +503,7 @@ class ScriptRun:
                 state,
                 f"heard something else than was expected: {why}",
                 fix=f"Listen to what was heard from {_say_frames(state.since)} on",
+                consequence=_FOUND_OUT_LATER,
                 severity="error",
             )
 
@@ -525,9 +533,17 @@ def _object(
     return Objection(None, field, problem, consequence, fix, severity)
 
 
+_LET_IT_CLEAR = (
+    "Look at what the server does before it: no clear came, and without one, speech that follows"
+    f" within {PAUSE_MS / 1000:g} s counts as the same sentence. So let the server send a clear"
+    " when it is interrupted, or pause before it answers"
+)
+
 _LOOK_AT_THE_END = "Look at who ended the call, and why"
 
 _MAKE_LONGER = "Give the call a longer seconds=, or leave it out"
+
+_FOUND_OUT_LATER = "The caller took no notice, since expect= is asked after the call"
 
 _NOT_DONE = "The rest of the script was not done"
 

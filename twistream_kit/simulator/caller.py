@@ -28,32 +28,44 @@ Example:
 
 from __future__ import annotations
 
-import inspect
 import os
 import random
-import re
-import tomllib
-from collections.abc import Callable, Sequence
+import typing as _typing
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.diagnosis.payload import refuse_no_sound
 from twistream_kit.errors import (
     Objection,
     TwistreamError,
     WrongType,
     WrongValue,
+    build_unknown_name,
+    hides_frames,
     quote,
     require_finite,
     require_type,
 )
 from twistream_kit.listing import Series
-from twistream_kit.simulator._toml_lines import find_lines
+from twistream_kit.simulator._script_file import ScriptFile
+from twistream_kit.simulator._step_values import (
+    MOST_SECONDS as MOST_SECONDS,  # noqa: PLC0414 - it is found here
+)
+from twistream_kit.simulator._step_values import (
+    Choice,
+    Expectation,
+    Range,
+    check_clip,
+    check_expect,
+    check_limit,
+    check_meant,
+    check_seconds,
+    check_sound,
+    make_range,
+)
 from twistream_kit.simulator.stream.leg import DIGITS
-from twistream_kit.sound_file import FROM_CALLER
 
 __all__ = [  # noqa: RUF022 - in the order of use
     "listen", "say", "interrupt", "press", "wait", "hang_up", "choose", "vary",
@@ -73,38 +85,8 @@ AFTER_SECONDS = 1.0
 KEY_SECONDS = 0.2
 """The time from one key to the next, as a fast finger presses them."""
 
-MOST_SECONDS = 14_400.0
-"""The longest step; a call lasts no longer (PROTOCOL.md §11)."""
-
-_MOST_INTEGER = 2**63 - 1
-"""The largest whole number of a file (TOML 1.0, Integer)."""
-
 StepKind = Literal["listen", "say", "interrupt", "press", "wait", "hang_up"]
 """What a caller can do."""
-
-Expectation = Callable[[Clip], object]
-"""Gets what was heard during a step; returns False or raises, if it is not as expected."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Range:
-    """A number of seconds that the seed of the script draws."""
-
-    least: float
-    most: float
-
-    def __str__(self) -> str:
-        return f"{self.least:g} to {self.most:g}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """Clips of which the seed of the script draws one."""
-
-    clips: tuple[Clip, ...]
-
-    def __str__(self) -> str:
-        return " or ".join(repr(clip.name) for clip in self.clips)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -132,10 +114,10 @@ class Step:
     """
 
     kind: StepKind
-    sound: Clip | _Choice | None = None
-    after: float | _Range = 0.0
+    sound: Clip | Choice | None = None
+    after: float | Range = 0.0
     keys: str = ""
-    seconds: float | _Range = 0.0
+    seconds: float | Range = 0.0
     pause: float = PAUSE_SECONDS
     limit: float = LIMIT_SECONDS
     expect: Expectation | None = None
@@ -149,8 +131,8 @@ class Step:
     @property
     def longest_seconds(self) -> float:
         """The longest time that the step takes."""
-        clips = self.sound.clips if isinstance(self.sound, _Choice) else (self.clip,)
-        seconds = self.seconds.most if isinstance(self.seconds, _Range) else self.seconds
+        clips = self.sound.clips if isinstance(self.sound, Choice) else (self.clip,)
+        seconds = self.seconds.most if isinstance(self.seconds, Range) else self.seconds
         waits = self.limit if self.kind in ("listen", "interrupt") else 0.0
         pressed = len(self.keys) * KEY_SECONDS
         return max(clip.seconds for clip in clips) + seconds + waits + pressed
@@ -158,7 +140,7 @@ class Step:
     def draw(self, source: random.Random) -> Step:
         """Return the step with all that is left to chance decided."""
         sound = self.sound
-        if isinstance(sound, _Choice):
+        if isinstance(sound, Choice):
             sound = source.choice(sound.clips)
         return replace(
             self, sound=sound, after=_draw(self.after, source), seconds=_draw(self.seconds, source)
@@ -200,7 +182,7 @@ def listen(
     lasts is one, since it may follow at once.
 
     Args:
-        pause: The silence after which it has spoken, in seconds.
+        pause: The silence after which it has spoken, in seconds; less than `limit`.
         limit: After so many seconds the step ends nevertheless, and the report objects.
         expect: Gets what was heard during the step as a `Clip`, after the call.  If it returns
             False or raises, the report objects; None is fine.
@@ -220,15 +202,12 @@ def listen(
         >>> report.acts[0].kind, report.acts[0].ok
         ('listen', True)
     """
-    return Step(
-        "listen",
-        pause=_check_seconds("pause", pause),
-        limit=_check_seconds("limit", limit),
-        expect=_check_expect(expect),
-    )
+    pause, limit = check_seconds("pause", pause), check_seconds("limit", limit)
+    check_limit("listen", limit, pause=pause)
+    return Step("listen", pause=pause, limit=limit, expect=check_expect(expect))
 
 
-def say(sound: Clip | bytes | _Choice, *, expect: Expectation | None = None) -> Step:
+def say(sound: Clip | bytes | Choice, *, expect: Expectation | None = None) -> Step:
     """Say a clip from its first frame to its last, whatever the server does.
 
     Args:
@@ -244,13 +223,13 @@ def say(sound: Clip | bytes | _Choice, *, expect: Expectation | None = None) -> 
         >>> kit.caller.say(kit.load_clip("sample_audio/question.wav"))
         <Step say 'question'>
     """
-    return Step("say", _check_sound(sound), expect=_check_expect(expect))
+    return Step("say", check_sound(sound), expect=check_expect(expect))
 
 
 def interrupt(
-    sound: Clip | bytes | _Choice,
+    sound: Clip | bytes | Choice,
     *,
-    after: float | _Range = AFTER_SECONDS,
+    after: float | Range = AFTER_SECONDS,
     pause: float = PAUSE_SECONDS,
     limit: float = LIMIT_SECONDS,
     expect: Expectation | None = None,
@@ -265,7 +244,8 @@ def interrupt(
 
     Args:
         sound: A `Clip`, bare PCMU, or several clips to `choose` one from.
-        after: How far into the answer, in seconds from its first frame; or `vary`.
+        after: How far into the answer, in seconds from its first frame; or `vary`.  Less than
+            `limit`.
         pause: The silence after which the answer has ended, in seconds.
         limit: After so many seconds without an answer the step ends, and the report objects.
         expect: As for `listen`.
@@ -288,14 +268,19 @@ def interrupt(
         >>> report.acts[0].outcome
         'said 0.20 s, 0.50 s into the answer'
     """
+    sound = check_sound(sound)
+    after = check_seconds("after", after, least=0.0)
+    pause, limit = check_seconds("pause", pause), check_seconds("limit", limit)
+    # A shorter limit leaves time to interrupt, though not to know that the answer is over.
+    check_limit("interrupt", limit, after=after, pause=0.0 if pause == PAUSE_SECONDS else pause)
     return Step(
         "interrupt",
-        _check_sound(sound),
-        after=_check_seconds("after", after, least=0.0),
-        pause=_check_seconds("pause", pause),
-        limit=_check_seconds("limit", limit),
-        expect=_check_expect(expect),
-        meant=_check_meant(meant),
+        sound,
+        after=after,
+        pause=pause,
+        limit=limit,
+        expect=check_expect(expect),
+        meant=check_meant(meant),
     )
 
 
@@ -319,10 +304,10 @@ def press(keys: str, *, expect: Expectation | None = None) -> Step:
         raise WrongValue(f"keys has {wrong[0]!r}, which is no key of a telephone: 0-9, *, #, A-D")
     if not keys:
         raise WrongValue("keys is empty; give the keys to press, such as '12#'")
-    return Step("press", keys=keys, expect=_check_expect(expect))
+    return Step("press", keys=keys, expect=check_expect(expect))
 
 
-def wait(seconds: float | _Range, *, expect: Expectation | None = None) -> Step:
+def wait(seconds: float | Range, *, expect: Expectation | None = None) -> Step:
     """Say nothing for a time, whatever the server does.
 
     Args:
@@ -339,8 +324,8 @@ def wait(seconds: float | _Range, *, expect: Expectation | None = None) -> Step:
     """
     return Step(
         "wait",
-        seconds=_check_seconds("seconds", seconds),
-        expect=_check_expect(expect),
+        seconds=check_seconds("seconds", seconds),
+        expect=check_expect(expect),
     )
 
 
@@ -357,7 +342,7 @@ def hang_up() -> Step:
     return Step("hang_up")
 
 
-def choose(*sounds: Clip | bytes) -> _Choice:
+def choose(*sounds: Clip | bytes) -> Choice:
     """Leave it to the seed of the script which of several clips is said.
 
     Args:
@@ -376,10 +361,10 @@ def choose(*sounds: Clip | bytes) -> _Choice:
     """
     if not sounds:
         raise WrongValue("choose() was called without a clip; give those to choose from")
-    return _Choice(tuple(_check_clip(sound) for sound in sounds))
+    return Choice(tuple(check_clip(sound) for sound in sounds))
 
 
-def vary(least: float, most: float) -> _Range:
+def vary(least: float, most: float) -> Range:
     """Leave it to the seed of the script how many seconds it is.
 
     Args:
@@ -396,11 +381,7 @@ def vary(least: float, most: float) -> _Range:
         >>> [round(step.seconds, 2) for step in script.draw()]
         [1.27, 2.69, 2.53]
     """
-    lowest = _check_number("least", least, least=0.0)
-    highest = _check_number("most", most, least=0.0)
-    if highest < lowest:
-        raise WrongValue(f"most is {most:g}, and least {least:g}; give the smaller number first")
-    return _Range(lowest, highest)
+    return make_range(least, most)
 
 
 @dataclass(frozen=True, slots=True, repr=False, init=False)
@@ -626,10 +607,13 @@ def load_script(path: str | os.PathLike[str]) -> Script:
         A script talk.toml of 1 step, ... s at most
           1. say 'question'
     """
+    __tracebackhide__ = hides_frames
     require_type("a path", path=path)
     if not os.fspath(path):  # Path("") is the current folder
         raise ScriptError("the name of the script is empty", fix="Give the name of a TOML file")
-    return _ScriptFile(Path(path)).read()
+    file = Path(path)
+    steps, seed = ScriptFile(file, _MAKERS, ScriptError).read()
+    return Script(steps, seed, file.name)
 
 
 def make_script(script: object, seed: int | None = None) -> Script:
@@ -648,6 +632,7 @@ def make_script(script: object, seed: int | None = None) -> Script:
         >>> kit.caller.make_script([kit.caller.listen()], seed=3).seed
         3
     """
+    __tracebackhide__ = hides_frames
     if isinstance(script, str | os.PathLike):
         script = load_script(script)
     elif not isinstance(script, Script | Sequence):  # nor an iterator, which is read only once
@@ -661,281 +646,14 @@ def make_script(script: object, seed: int | None = None) -> Script:
     return Script(made.steps, seed, made.name)
 
 
-_NAMES = {id(each): each.__name__ for each in (listen, say, interrupt, press, wait, hang_up)}
+_MAKERS = {each.__name__: each for each in (listen, say, interrupt, press, wait, hang_up)}
+"""The function that makes each kind of step."""
 
-_FIELDS: dict[str, tuple[str, ...]] = {
-    "listen": ("pause", "limit"),
-    "say": ("file", "one_of"),
-    "interrupt": ("file", "one_of", "after", "pause", "limit", "meant"),
-    "press": ("keys",),
-    "wait": ("seconds",),
-    "hang_up": (),
-}
-"""The fields of each step in a file, beside ``do``."""
-
-_VARIED = ("after", "seconds")
-"""The fields that may be two numbers, between which the seed draws one."""
-
-_AT_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+_NAMES = {id(maker): name for name, maker in _MAKERS.items()}
 
 
-class _ScriptFile:
-    """A file with a script, while it is read."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lines: dict[tuple[str, int, str], int] = {}
-
-    def read(self) -> Script:
-        """Return the script of the file."""
-        data = self._parse(self._read_text())
-        for name in data:
-            if name not in ("step", "seed"):
-                self._refuse_name(name, ("step", "seed"), "a script", self._find_line("", 0, name))
-        steps = data.get("step", [])
-        if not isinstance(steps, list) or not all(isinstance(each, dict) for each in steps):
-            line = self._lines.get(("step", 0, "")) or self._find_line("", 0, "step")
-            self._fail(
-                "step is not a list of steps", line, "step", fix="Begin each step with [[step]]"
-            )
-        if not steps:
-            self._fail(
-                "there is no step", None, "step", fix='Begin each with [[step]] and do = "…"'
-            )
-        seed = data.get("seed", 0)
-        if not isinstance(seed, int) or isinstance(seed, bool):
-            line = self._find_line("", 0, "seed")
-            self._fail(f"seed is {quote(seed)}", line, "seed", fix="Give a whole number, such as 7")
-        made = [self._make_step(number, fields) for number, fields in enumerate(steps)]
-        for number, step in enumerate(made[:-1]):
-            if step.kind == "hang_up":
-                line = self._find_line("step", number, "do")
-                self._fail("a step follows hang_up", line, "do", fix="Put hang_up last")
-        return Script(made, seed, self._path.name)
-
-    def _read_text(self) -> str:
-        try:
-            raw = self._path.read_bytes()
-        except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
-            why = getattr(error, "strerror", None) or str(error)
-            self._fail(f"cannot be read: {why}", None, "", fix="Check the name of the file")
-        try:
-            return raw.decode("utf-8-sig").replace("\r\n", "\n")
-        except UnicodeDecodeError as error:
-            line = raw[: error.start].count(b"\n") + 1
-            self._fail(
-                f"byte {raw[error.start]:#04x} is not UTF-8",
-                line,
-                "",
-                fix="Save the file as UTF-8 in your editor",
-            )
-
-    def _parse(self, text: str) -> dict[str, Any]:
-        try:
-            data = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            at = _AT_LINE.search(str(error))
-            line = int(at[1]) if at and at[1] else len(text.splitlines()) if at else None
-            problem = _AT_LINE.sub("", str(error))
-            self._fail(
-                f"this is not TOML: {problem[:1].lower()}{problem[1:]}",
-                line,
-                "",
-                fix="Write names without quotes, an equals sign, and texts in quotes: "
-                'file = "question.wav"',
-            )
-        except ValueError:  # of `int`: more than 4,300 digits
-            self._fail_too_large(text.count("\n", 0, _find_longest_number(text)) + 1, "")
-        self._lines = find_lines(text)
-        for name, value in data.items():
-            if _has_too_large(value) and name != "step":
-                self._fail_too_large(self._find_line("", 0, name), name)
-        steps = data.get("step")
-        for number, fields in enumerate(steps if isinstance(steps, list) else [steps]):
-            for name, value in fields.items() if isinstance(fields, dict) else [("", fields)]:
-                if _has_too_large(value):
-                    self._fail_too_large(self._find_line("step", number, name), name)
-        return data
-
-    def _fail_too_large(self, line: int | None, field: str) -> NoReturn:
-        what = f"{field} has a number" if field else "there is a number"
-        self._fail(
-            f"{what} of more than 64 bits",
-            line,
-            field,
-            fix="Write a smaller one; TOML has no larger ones",
-        )
-
-    def _make_step(self, number: int, fields: dict[str, Any]) -> Step:
-        kind = self._read_kind(number, fields)
-        for name in fields:
-            if name not in ("do", *_FIELDS[kind]):
-                self._refuse_name(name, _FIELDS[kind], kind, self._find_line("step", number, name))
-        options = {
-            name: self._read_number(number, name, value)
-            for name, value in fields.items()
-            if name in ("after", "pause", "limit", "seconds")
-        }
-        match kind:
-            case "listen":
-                return listen(**options)
-            case "say":
-                return say(self._read_sound(number, kind, fields))
-            case "interrupt":
-                options["meant"] = self._read_meant(number, fields.get("meant", True))
-                return interrupt(self._read_sound(number, kind, fields), **options)
-            case "wait":
-                if not options:
-                    line = self._find_line("step", number, "do")
-                    self._fail("wait has no seconds", line, "seconds", fix="Add seconds = 2")
-                return wait(**options)
-            case "press":
-                return self._make_press(number, fields)
-        return hang_up()
-
-    def _read_kind(self, number: int, fields: dict[str, Any]) -> str:
-        line = self._find_line("step", number, "do")
-        kinds = ", ".join(_FIELDS)
-        kind = fields.get("do")
-        if kind is None:
-            self._fail(f"step {number + 1} has no do", line, "do", fix=f"Say one of {kinds}")
-        if not isinstance(kind, str) or kind not in _FIELDS:
-            close = get_close_matches(str(kind), _FIELDS, n=1)
-            nearest = f"Nearest: {close[0]}. " if close else ""
-            problem = f"do is {quote(kind)}, which is no step"
-            self._fail(problem, line, "do", fix=f"{nearest}Say one of {kinds}")
-        return kind
-
-    def _make_press(self, number: int, fields: dict[str, Any]) -> Step:
-        line = self._find_line("step", number, "keys")
-        if "keys" not in fields:
-            self._fail("press has no keys", line, "keys", fix='Add keys = "1"')
-        try:
-            return press(fields["keys"])
-        except WrongType:
-            fix = f'Write them in quotes: keys = "{_find_keys(fields["keys"])}"'
-            self._fail(f"keys is {quote(fields['keys'])}", line, "keys", fix=fix)
-        except WrongValue as error:
-            self._fail(str(error).rstrip("."), line, "keys", fix="")
-
-    def _read_number(self, number: int, name: str, value: Any) -> Any:
-        line = self._find_line("step", number, name)
-        is_varied = name in _VARIED
-        try:
-            if isinstance(value, list) and is_varied and len(value) == 2:
-                return vary(*value)
-            return _check_seconds(name, value, least=0.0 if name == "after" else None)
-        except WrongType:
-            fix = "Give a number of seconds" + (", or two as [least, most]" if is_varied else "")
-            self._fail(f"{name} is {quote(value)}", line, name, fix=fix)
-        except WrongValue as error:
-            self._fail(str(error).rstrip("."), line, name, fix="")
-
-    def _read_meant(self, number: int, value: Any) -> bool:
-        if not isinstance(value, bool):
-            line = self._find_line("step", number, "meant")
-            self._fail(
-                f"meant is {quote(value)}", line, "meant", fix="Say meant = false for a cough"
-            )
-        return value
-
-    def _read_sound(self, number: int, kind: str, fields: dict[str, Any]) -> Clip | _Choice:
-        given = [name for name in ("file", "one_of") if name in fields]
-        if len(given) != 1:
-            has = "no file" if not given else "both file and one_of"
-            line = self._find_line("step", number, given[-1] if given else "do")
-            fix = 'Add file = "question.wav"' if not given else "Leave one of them out"
-            self._fail(f"{kind} has {has}", line, "file", fix=fix)
-        [name] = given
-        if name == "file":
-            return self._load(number, name, fields[name])
-        files = fields[name]
-        if not isinstance(files, list) or not files:
-            line = self._find_line("step", number, name)
-            fix = 'Give a list of files: one_of = ["yes.wav", "no.wav"]'
-            self._fail(f"one_of is {quote(files)}", line, name, fix=fix)
-        return _Choice(tuple(self._load(number, name, each) for each in files))
-
-    def _load(self, number: int, name: str, file: Any) -> Clip:
-        from twistream_kit.audio.load import load_clip
-
-        line = self._find_line("step", number, name)
-        if not isinstance(file, str):
-            fix = 'Give the name of a sound file in quotes: file = "question.wav"'
-            has = "is"
-            if name == "one_of":
-                fix = 'Give names of sound files in quotes: one_of = ["yes.wav", "no.wav"]'
-                has = "has"
-            self._fail(f"{name} {has} {quote(file)}", line, name, fix=fix)
-        path = self._path.parent / file
-        try:
-            is_there = path.is_file()
-        except OSError as error:  # such as a name that is too long
-            why = error.strerror or str(error)
-            self._fail(
-                f"{name} is {quote(file)}, which cannot be read: {why}",
-                line,
-                name,
-                fix="Names of sounds begin in the folder of the script",
-            )
-        if not is_there:
-            self._fail(
-                f"{name} is {quote(file)}, and there is no such file in "
-                f"{quote(str(self._path.parent), 200)}",
-                line,
-                name,
-                fix="Names of sounds begin in the folder of the script",
-            )
-        try:
-            return _check_clip(load_clip(path))
-        except TwistreamError as error:
-            self._fail(f"{name} is {quote(file)}: {error.problem}", line, name, fix=error.fix)
-
-    def _find_line(self, table: str, number: int, name: str) -> int | None:
-        """Return the line of a field, or the nearest that is known of it."""
-        lines = self._lines
-        if table:
-            here = lines.get((table, number, name)) or lines.get((table, number, ""))
-            return here or lines.get(("", 0, table))
-        return lines.get(("", 0, name)) or lines.get((name, 0, ""))
-
-    def _refuse_name(
-        self, name: str, known: Sequence[str], what: str, line: int | None
-    ) -> NoReturn:
-        close = get_close_matches(name, known, n=1)
-        nearest = f"Nearest: {close[0]}. " if close else ""
-        takes = f"It takes {', '.join(known)}" if known else "It takes none"
-        self._fail(f"{what} has no field {quote(name)}", line, name, fix=f"{nearest}{takes}")
-
-    def _fail(self, problem: str, line: int | None, field: str, *, fix: str) -> NoReturn:
-        raise ScriptError(problem, path=str(self._path), line=line, field=field, fix=fix)
-
-
-def _find_keys(value: object) -> str:
-    """Return the keys that were meant with something that is no text, to be put in quotes."""
-    if isinstance(value, bool):
-        return "1"
-    text = "".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if text and set(text) <= DIGITS else "1"
-
-
-def _has_too_large(value: object) -> bool:
-    """Whether a value of a file is, or holds, a whole number that TOML does not have."""
-    if isinstance(value, int):
-        return abs(value) > _MOST_INTEGER + 1
-    if isinstance(value, dict):
-        value = list(value.values())
-    return isinstance(value, list) and any(map(_has_too_large, value))
-
-
-def _find_longest_number(text: str) -> int:
-    """Return the position of the longest number in a text."""
-    longest = max(re.finditer(r"\d[\d_]*", text), key=lambda found: len(found[0]), default=None)
-    return longest.start() if longest else 0
-
-
-def _draw(value: float | _Range, source: random.Random) -> float:
-    return source.uniform(value.least, value.most) if isinstance(value, _Range) else value
+def _draw(value: float | Range, source: random.Random) -> float:
+    return source.uniform(value.least, value.most) if isinstance(value, Range) else value
 
 
 def _check_step(step: object, number: int) -> None:
@@ -950,62 +668,12 @@ def _check_step(step: object, number: int) -> None:
     raise WrongType(f"{where} is {quote(step)}; give steps such as caller.listen()")
 
 
-def _check_sound(sound: object) -> Clip | _Choice:
-    return sound if isinstance(sound, _Choice) else _check_clip(sound)
-
-
-def _check_clip(sound: object) -> Clip:
-    """Return sound as a clip that a caller can say."""
-    if not isinstance(sound, Clip | bytes):
-        raise WrongType(
-            f"a caller says a Clip or PCMU bytes, not {type(sound).__name__}; "
-            "kit.load_clip(path) reads a file"
-        )
-    refuse_no_sound(bytes(sound), FROM_CALLER)
-    clip = sound if isinstance(sound, Clip) else Clip(sound, "bytes")
-    if not clip.payload:
-        raise WrongValue(f"the clip {clip.name!r} is empty; use wait(seconds) to say nothing")
-    return clip
-
-
-def _check_number(name: str, value: Any, *, least: float | None = None) -> float:
-    require_finite(**{name: value})
-    if not (0 < value <= MOST_SECONDS or value == least):
-        lowest = "more than 0" if least is None else f"{least:g} or more"
-        raise WrongValue(f"{name} is {value!r}; it is {lowest} and at most {MOST_SECONDS:g} s")
-    return float(value)
-
-
-def _check_seconds(name: str, value: Any, *, least: float | None = None) -> Any:
-    """Return a number of seconds, or a range of them."""
-    if isinstance(value, _Range) and name in _VARIED:
-        return value
-    return _check_number(name, value, least=least)
-
-
-def _check_meant(meant: object) -> bool:
-    if not isinstance(meant, bool):
-        raise WrongType(f"meant is {quote(meant)}; give True, or False for a cough or a murmur")
-    return meant
-
-
-def _check_expect(expect: Any) -> Any:
-    """Return a function that takes a clip, or None."""
-    if expect is None:
-        return None
-    if not callable(expect):
-        raise WrongType(f"expect is {quote(expect)}; give a function that takes a Clip")
-    if _is_async(expect) or _is_async(getattr(type(expect), "__call__", None)):  # noqa: B004
-        raise WrongType(
-            "expect is an async function, which would never be awaited; give an ordinary one, "
-            "which is called after the call"
-        )
-    return expect
-
-
-def _is_async(function: object) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
-
-
 def __dir__() -> list[str]:
     return __all__.copy()
+
+
+if not _typing.TYPE_CHECKING:  # which finds a wrong name by itself
+
+    def __getattr__(name: str) -> NoReturn:
+        __tracebackhide__ = True  # of pytest, which shows the line of the test instead
+        raise build_unknown_name(f"caller has no {name!r}", name, __all__)

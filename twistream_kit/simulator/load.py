@@ -22,7 +22,9 @@ from twistream_kit.simulator._load_run import LoadRun, build_report, require_wor
 from twistream_kit.simulator._load_share import ShareOrder, Watch, check_descriptors, run_share
 from twistream_kit.simulator._remote import refuse_remote
 from twistream_kit.simulator.caller import Script, Step, make_script
-from twistream_kit.simulator.model.assumptions import Behaviour
+from twistream_kit.simulator.line.line import Line
+from twistream_kit.simulator.model.assumptions import Behaviour, check_behaviour
+from twistream_kit.simulator.simulate_call import set_lines
 
 MOST_CALLS = 10_000
 """More than this one server hardly gets; and a number that was not meant is noticed."""
@@ -44,6 +46,8 @@ def simulate_calls(
     parameters: Parameters = None,
     auth_token: str | None = None,
     behaviour: Behaviour | None = None,
+    line: Line | str | None = None,
+    line_back: Line | str | None = None,
     expect_silence: bool = False,
     limits: Mapping[str, float] | None = None,
     sample: int = 1,
@@ -73,6 +77,10 @@ def simulate_calls(
             number of a call, from 1.
         auth_token: Signs each handshake as Twilio would.
         behaviour: The switches for behaviour of Twilio that is not known.
+        line: What the line of each caller does to what the caller says: a `Line`, or the name of a
+            profile, such as ``"mobile"``.  Call n has the seed of the line plus n, so that not all
+            calls lose the same frames.  By default that of `behaviour`.
+        line_back: What it does to what the caller hears; by default `Line.way_back` of `line`.
         expect_silence: Whether a call in which nothing is heard is fine.
         limits: What decides whether the report is `ok`, by name: ``first_sound_ms``,
             ``response_ms``, ``barge_in_ms`` and ``gap_ms`` (95th percentile; with fewer than 20
@@ -130,7 +138,7 @@ def simulate_calls(
             script=None if script is None else make_script(script),
             seed=seed,
             parameters=parameters,
-            behaviour=behaviour,
+            behaviour=set_lines(check_behaviour(behaviour), line, line_back),
             options={"auth_token": auth_token, "expect_silence": bool(expect_silence)},
         ),
     )

@@ -20,13 +20,15 @@ from twistream_kit.errors import (
     require_type,
 )
 from twistream_kit.listing import Series
-from twistream_kit.pending import HomeLoop, Pending, Subject, fail, fulfil, on_worker
+from twistream_kit.pending import Guard, HomeLoop, Pending, Subject, fail, fulfil, on_worker
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 from twistream_kit.simulator._script_run import ScriptRun
 from twistream_kit.simulator.call.call import Calls, SimulatedCall
 from twistream_kit.simulator.call.context import CallContext
 from twistream_kit.simulator.call.endpoint import AnswerMode, Endpoint, EndpointState
+from twistream_kit.simulator.call.key_listener import KeyListener
+from twistream_kit.simulator.call.mailbox import Mailbox, MailboxSettings, MailboxState
 from twistream_kit.simulator.caller import CallerAct, Script, Step, make_script
 from twistream_kit.simulator.model.numbers import require_e164
 from twistream_kit.simulator.rest.account import AccountRecord
@@ -42,6 +44,9 @@ class Phone:
         line: The network side of the telephone.
         home: Runs functions on the simulator's loop.
         place: Places a call from this telephone to a number of the account, on that loop.
+
+    Attributes:
+        on_news: Functions called on the loop when a key was heard, or the mailbox goes on.
 
     Example:
         >>> import twistream_kit as kit
@@ -67,6 +72,9 @@ class Phone:
         self._home = home
         self._place = place
         self._newest: SimulatedCall | None = None
+        self._listener: KeyListener | None = None
+        self._mailbox: Mailbox | None = None
+        self.on_news: list[Callable[[], None]] = []
         line.on_state.append(self._note)
 
     @property
@@ -95,6 +103,30 @@ class Phone:
         return self._endpoint.heard
 
     @property
+    def keys_heard(self) -> str:
+        """The keys whose tones reached the ear since the newest call was answered, in order.
+
+        They are those of ``SendDigits``, and of every other DTMF sound that is played to it.
+        """
+        return "" if self._listener is None else self._listener.keys
+
+    @property
+    def mailbox(self) -> MailboxState | None:
+        """What the mailbox that took the newest answered call does; None without a mailbox.
+
+        ``greeting``, ``beep``, ``recording``, or ``done`` when it has hung up or the call is over.
+        """
+        return None if self._mailbox is None else self._mailbox.state
+
+    @property
+    def recorded(self) -> Clip:
+        """What the mailbox has recorded of the newest answered call, after its beep.
+
+        It ends with the last sound; empty without a mailbox, and before the beep is over.
+        """
+        return Clip(b"", "recorded") if self._mailbox is None else self._mailbox.recorded
+
+    @property
     def transcript(self) -> tuple[str, ...]:
         """The spoken texts of the newest answered call, which are beeps in `heard`.
 
@@ -115,7 +147,12 @@ class Phone:
     def __repr__(self) -> str:
         said = f", transcript ends with {self.transcript[-1]!r}" if self.transcript else ""
         end = f", {self.last_end}" if self.last_end else ""
-        return f"<Phone {self.number}: {self.state}, {self.heard.seconds:.2f} s heard{said}{end}>"
+        keys = f", keys {self.keys_heard} heard" if self.keys_heard else ""
+        mailbox = "" if self._mailbox is None else f", {self.recorded.seconds:.2f} s recorded"
+        return (
+            f"<Phone {self.number}: {self.state}, {self.heard.seconds:.2f} s heard"
+            f"{keys}{mailbox}{said}{end}>"
+        )
 
     def until(self, state: EndpointState) -> Pending[str]:
         """Return a `Pending` that completes as soon as the telephone is in `state`.
@@ -277,8 +314,33 @@ class Phone:
         return pending
 
     def _note(self, state: EndpointState) -> None:
-        if state == "in-call":
-            self._newest = self._endpoint.call
+        if state == "in-call" and self._endpoint.call is not None:
+            self._begin(self._endpoint.call)
+        elif state == "idle" and self._newest is not None and self._newest.over:
+            if self._listener is not None:
+                self._listener.end()
+            if self._mailbox is not None:
+                self._mailbox.end()
+
+    def _begin(self, call: SimulatedCall) -> None:
+        self._newest, self._mailbox = call, None
+        self._listener = KeyListener(call.handset.ear, self._tell)
+        settings = self._endpoint.mailbox
+        if settings is not None and call.direction != "inbound":
+            self._mailbox = Mailbox(
+                settings, call.handset, hang_up=self._end_recorded, on_state=self._tell
+            )
+            self._mailbox.begin()
+
+    def _tell(self) -> None:
+        for listener in tuple(self.on_news):
+            # An error in a widget must not end the call.
+            with Guard("a listener to a phone failed", of_user=True):
+                listener()
+
+    def _end_recorded(self, why: str) -> None:
+        if self._endpoint.call is not None:
+            self._endpoint.call.end("completed", EndCause("callee-hung-up", detail=why))
 
     def _hang_up(self) -> None:
         call = self._endpoint.call
@@ -378,7 +440,9 @@ class Phones:
         self._context: CallContext | None = None
         self.calls = Calls(self._endpoints)
 
-    def provide(self, number: str, answer: AnswerMode) -> Phone:
+    def provide(
+        self, number: str, answer: AnswerMode, mailbox: MailboxSettings | None = None
+    ) -> Phone:
         """Return the telephone with that number, and create it if necessary; for any thread.
 
         Raises:
@@ -399,6 +463,7 @@ class Phones:
                 self._endpoints[number] = Endpoint(number, answer)
                 self._phones[number] = Phone(self._endpoints[number], self._home, self._dial)
             self._endpoints[number].mode = answer
+            self._endpoints[number].mailbox = mailbox
             return self._phones[number]
 
     def connect(self, context: CallContext) -> None:

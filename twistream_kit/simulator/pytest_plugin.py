@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import itertools
 import re
+import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from twistream_kit.audio.clip import Clip
     from twistream_kit.pending import Pending
+    from twistream_kit.simulator.fault_report import FaultReport
     from twistream_kit.simulator.report import CallReport
     from twistream_kit.simulator.twilio import SimulatedTwilio
 
@@ -48,7 +50,7 @@ _OPTIONS = ("ring_seconds", "behaviour", "numbers", "account")
 _MARKER = (
     f"twilio(**options): options of twistream_twilio for this test: {', '.join(_OPTIONS)}, "
     "as for twistream_kit.SimulatedTwilio; behaviour also applies to "
-    "twistream_call"
+    "twistream_call and twistream_faults"
 )
 
 
@@ -65,19 +67,41 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
     given, setting = config.getoption("--twistream-plots"), config.getini(PLOTS)
     if given is not None:
-        config.stash[_FOLDER] = config.invocation_params.dir / given
+        folder = config.invocation_params.dir / given
+        _check_folder(folder, "--twistream-plots", given)
     else:
-        config.stash[_FOLDER] = config.rootpath / setting if setting else None
+        folder = config.rootpath / setting if setting else None
+        if folder is not None:
+            _check_folder(folder, PLOTS, setting)
+    config.stash[_FOLDER] = folder
+
+
+def _check_folder(folder: Path, name: str, given: str) -> None:
+    """Refuse a folder for plots that cannot be one, before any test has run."""
+    for place in (folder, *folder.parents):
+        try:
+            if place.is_dir():
+                return
+            is_there = place.exists()
+        except OSError as error:  # such as a name that is too long
+            message = f"{name} is {given!r}: {error.strerror}; give the name of a folder"
+            raise pytest.UsageError(message) from error
+        if is_there:
+            message = f"{name} is {given!r}, and {place} is no folder; give the name of a folder"
+            raise pytest.UsageError(message)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
+    item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Write the turns of its conversations below the failure of a test, and draw them."""
+    """Write the turns of its conversations below the failure of a test, and draw them.
+
+    A fixture may make calls and fail, too, before the test or after it.
+    """
     report = yield
     caller = item.stash.get(_CALLER, None)
-    if call.when == "call" and report.failed and caller is not None:
+    if report.failed and caller is not None:
         caller.show_turns(report)
     return report
 
@@ -111,12 +135,69 @@ def twistream_call(request: pytest.FixtureRequest) -> SimulatedCaller:
     return SimulatedCaller(request)
 
 
+@pytest.fixture
+def twistream_faults(request: pytest.FixtureRequest) -> FaultInjector:
+    """Break streams of a Media Streams server and get the report, a `FaultReport`.
+
+    Write ``report = twistream_faults(url, scale=0.1)`` and ``assert report.ok``, or in an async
+    test ``report = await twistream_faults.start(url, …)``.  It is shown under a test that fails.
+    """
+    return FaultInjector(request)
+
+
+class FaultInjector:
+    """The value of the fixture `twistream_faults`; call it to try faults."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._request = request
+
+    def __call__(self, url: str, *, timeout: float = 600.0, **options: Any) -> FaultReport:
+        """Try the faults, and wait for the report.
+
+        Args:
+            url: The server's WebSocket: wss, or ws on this machine.
+            timeout: The seconds to wait.
+            options: ``only``, ``seed``, ``scale``, ``pid``, ``remote``, ``parameters``,
+                ``auth_token``, ``behaviour``: as for `inject_faults`.
+
+        Raises:
+            CallRefused: If the server cannot be reached, or refuses.
+            TimeoutError: If there is no report within the timeout.
+            WouldDeadlock: If called on a running loop, which the server may need to answer.
+        """
+        _refuse_on_a_loop("twistream_faults")
+        report = self._begin(url, options).result(timeout)
+        self._note(report)
+        return report
+
+    def start(self, url: str, **options: Any) -> Pending[FaultReport]:
+        """Try the faults and return at once; await the result, or call its ``.result(timeout)``."""
+        pending = self._begin(url, options)
+        pending.add_done_callback(
+            lambda done: None if done.exception() else self._note(done.result())
+        )
+        return pending
+
+    def _begin(self, url: str, options: dict[str, Any]) -> Pending[FaultReport]:
+        from twistream_kit.simulator.faults import inject_faults
+
+        if "behaviour" in (marked := _read_options(self._request)):
+            options = {"behaviour": marked["behaviour"]} | options
+        return inject_faults(url, **options)
+
+    def _note(self, report: FaultReport) -> None:
+        _show(self._request, "call", "report of faults", str(report))
+
+
 class SimulatedCaller:
     """The value of the fixture `twistream_call`; call it to make a call."""
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._request = request
         self._reports: list[CallReport] = []
+        self._n_shown = 0
+        # Here, because in the teardown of a test no fixture can be requested any more.
+        self._temporary = _find_temporary_folders(request)
         request.node.stash[_CALLER] = self
 
     def __call__(
@@ -135,14 +216,15 @@ class SimulatedCaller:
             timeout: The seconds to wait; by default the ini setting ``twistream_call_timeout``, or
                 30 seconds more than the length of the call.
             options: ``press``, ``script``, ``seed``, ``seconds``, ``parameters``, ``auth_token``,
-                ``behaviour``: as for `simulate_call`.
+                ``behaviour``, ``line``, ``line_back``: as for `simulate_call`.
 
         Raises:
             CallRefused: If the server cannot be reached, or refuses.
             TimeoutError: If there is no report within the timeout.
             WouldDeadlock: If called on a running loop, which the server may need to answer.
         """
-        _refuse_on_a_loop()
+        __tracebackhide__ = _hides_frames
+        _refuse_on_a_loop("twistream_call")
         if timeout is None:
             timeout = self._read_timeout(options)
         report = self._begin(url, say, options).result(timeout)
@@ -153,6 +235,7 @@ class SimulatedCaller:
         self, url: str, *, say: Clip | bytes | str | Path | None = None, **options: Any
     ) -> Pending[CallReport]:
         """Make a call and return at once; await the result, or call its ``.result(timeout)``."""
+        __tracebackhide__ = _hides_frames
         pending = self._begin(url, say, options)
         pending.add_done_callback(
             lambda done: None if done.exception() else self._note(done.result())
@@ -163,13 +246,14 @@ class SimulatedCaller:
         """Add the turns of the conversations to the failure of the test.
 
         A call is one if the caller had a script or spoke, or the test asks for a figure that has no
-        values.
+        values.  Of a test that fails and whose teardown fails, too, each is shown once.
         """
-        message = _COLOUR.sub("", str(failure.longrepr)) if self._reports else ""
+        reports, self._n_shown = self._reports[self._n_shown :], len(self._reports)
+        message = _COLOUR.sub("", str(failure.longrepr)) if reports else ""
         is_asked = "has no values: " in message
         talks = [
             each
-            for each in self._reports
+            for each in reports
             if is_asked or each.acts or any(turn.who == "caller" for turn in each.turns)
         ]
         said = {line.removeprefix("E").strip() for line in message.splitlines()}
@@ -178,11 +262,12 @@ class SimulatedCaller:
             if {line.strip() for line in lines} <= said:  # as after turns.check(…)
                 lines = []
             if number > len(talks) - MOST_PLOTS:
-                lines.append(f"  plot: {_draw_turns(self._request, report)}")
+                plot = _draw_turns(self._request, report, self._temporary)
+                lines.append(f"  plot: {plot}")
             if not report.believable:
-                from twistream_kit.simulator.report import SIMULATOR_WAS_LATE
+                from twistream_kit.simulator.report import warn_of_lateness
 
-                lines.append(f"  {SIMULATOR_WAS_LATE}.")
+                lines.append(f"  {warn_of_lateness(report.lateness)}")
             title, text = f"Turns of the call to {report.url}", "\n".join(lines)
             add_section = getattr(failure.longrepr, "addsection", None)
             if add_section is not None:  # shown whatever --show-capture says
@@ -193,6 +278,7 @@ class SimulatedCaller:
     def _begin(
         self, url: str, say: Clip | bytes | str | Path | None, options: dict[str, Any]
     ) -> Pending[CallReport]:
+        __tracebackhide__ = _hides_frames
         from twistream_kit.audio.load import load_clip
         from twistream_kit.simulator.simulate_call import simulate_call
 
@@ -207,16 +293,20 @@ class SimulatedCaller:
         _show(self._request, "call", "report of a simulated", str(report))
 
     def _read_timeout(self, options: dict[str, Any]) -> float:
+        __tracebackhide__ = _hides_frames
         text = self._request.config.getini(TIMEOUT)
         if not text:
             from twistream_kit.simulator.simulate_call import find_longest_seconds
 
             return find_longest_seconds(options) + GRACE_SECONDS
         try:
-            return float(text)
-        except ValueError as error:
+            seconds = float(text)
+        except ValueError:
+            seconds = -1.0
+        if not seconds >= 0:  # NaN is neither
             message = f"{TIMEOUT} is {text!r}; give a number of seconds"
-            raise pytest.UsageError(message) from error
+            raise pytest.UsageError(message)
+        return seconds
 
 
 def _read_options(request: pytest.FixtureRequest) -> dict[str, Any]:
@@ -253,7 +343,18 @@ def _show(request: pytest.FixtureRequest, when: str, title: str, text: str) -> N
     request.node.add_report_section(when, title, text)
 
 
-def _draw_turns(request: pytest.FixtureRequest, call: CallReport) -> str:
+def _find_temporary_folders(request: pytest.FixtureRequest) -> pytest.TempPathFactory | None:
+    """Return what makes temporary folders that pytest removes; None after ``-p no:tmpdir``."""
+    try:
+        factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
+    except pytest.FixtureLookupError:
+        return None
+    return factory
+
+
+def _draw_turns(
+    request: pytest.FixtureRequest, call: CallReport, temporary: pytest.TempPathFactory | None
+) -> str:
     """Draw the turns of a call; return the path of the picture, or why there is none."""
     picture = io.BytesIO()
     try:
@@ -262,21 +363,30 @@ def _draw_turns(request: pytest.FixtureRequest, call: CallReport) -> str:
             from twistream_kit.notebook.plots.turns import plot_turns
 
             plot_turns(call).savefig(picture, format="png")
-        path, here = _save_plot(request, picture.getvalue()), request.config.invocation_params.dir
+        path = _save_plot(request, picture.getvalue(), temporary)
+        here = request.config.invocation_params.dir
         return str(path.relative_to(here) if path.is_relative_to(here) else path)
     except ModuleNotFoundError as error:
         return f"none, for there is no {error.name} here: pip install {error.name}"
+    except OSError as error:
+        where = f"{error.filename} " if error.filename else ""
+        why = error.strerror or type(error).__name__
+        return f"none, for {where}cannot be written: {why}; --twistream-plots DIR says where"
     except Exception as error:  # noqa: BLE001 - it must not hide the failure of the test
         return f"none: {type(error).__name__}: {error}"
 
 
-def _save_plot(request: pytest.FixtureRequest, picture: bytes) -> Path:
+def _save_plot(
+    request: pytest.FixtureRequest, picture: bytes, temporary: pytest.TempPathFactory | None
+) -> Path:
     """Save a picture in a file of its own, which replaces none."""
     folder = request.config.stash[_FOLDER]
     test, _, parameters = request.node.nodeid.partition("[")  # which may have slashes, too
     name = re.sub(r"[^\w.-]+", "_", f"{test.split('/')[-1]}[{parameters}")[:100].strip("_")
-    if folder is None:  # nor the test's own temporary folder, which pytest may remove with it
-        folder = request.getfixturevalue("tmp_path_factory").mktemp("turns")
+    if folder is None and temporary is not None:
+        folder = temporary.mktemp("turns")  # not the test's own, which pytest may remove with it
+    elif folder is None:
+        folder = Path(tempfile.mkdtemp(prefix="twistream-turns-"))
     folder.mkdir(parents=True, exist_ok=True)
     for number in itertools.count(1):
         path = folder / f"{name}{f'-{number}' if number > 1 else ''}.png"
@@ -289,7 +399,14 @@ def _save_plot(request: pytest.FixtureRequest, picture: bytes) -> Path:
     raise AssertionError
 
 
-def _refuse_on_a_loop() -> None:
+def _hides_frames(failure: pytest.ExceptionInfo[BaseException]) -> bool:
+    from twistream_kit.errors import hides_frames
+
+    return hides_frames(failure)
+
+
+def _refuse_on_a_loop(fixture: str) -> None:
+    __tracebackhide__ = _hides_frames
     import asyncio
 
     try:
@@ -299,7 +416,7 @@ def _refuse_on_a_loop() -> None:
     from twistream_kit.errors import WouldDeadlock
 
     raise WouldDeadlock(
-        "twistream_call(…) was called in an async test",
+        f"{fixture}(…) was called in an async test",
         consequence="A server on the same loop could not answer, and both would wait",
-        fix="Use `report = await twistream_call.start(url, …)`",
+        fix=f"Use `report = await {fixture}.start(url, …)`",
     )

@@ -21,6 +21,7 @@ from twistream_kit.errors import Objection, SettingsError
 from twistream_kit.listing import Series
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.simulator.caller import CallerAct
+from twistream_kit.simulator.line.line import Line
 from twistream_kit.simulator.model.assumptions import INITIAL_BURST_FRAMES
 from twistream_kit.simulator.model.debugger import DebuggerEntry
 from twistream_kit.simulator.stream.client import EndingReason
@@ -37,6 +38,12 @@ SIMULATOR_WAS_LATE = (
 A frame that is late brings the server its sound late, and is heard with what the server sent
 meanwhile; as deadlines are absolute, this does not add up over a call.
 """
+
+
+def warn_of_lateness(lateness: LatenessReport) -> str:
+    """Return the warning of a report that is not `believable`, with how late the simulator was."""
+    return f"{SIMULATOR_WAS_LATE} ({lateness})."
+
 
 _FILE_NAMES = {
     ".wav": "heard.wav",
@@ -80,6 +87,11 @@ class CallReport:
         quiet_seconds: The silence after which the simulated caller hung up, as in a call without
             ``seconds=``; None if the call ended otherwise.
         acts: What the caller did in each step of the script; empty without a script.
+        line: The line that what the caller said passed; None if it came unchanged.
+        line_back: The line that what the caller heard passed; None if it came unchanged.
+        latency_ms: How much later than Twilio played it the caller heard it.
+        clean: With a `line_back`, `heard` as it would be if that did no more than delay it.
+        said: With a `line`, what the caller said before that changed it, from the first frame on.
         light_clears: For a call of `simulate_calls` without a recording, whose capture holds no
             media: when the clears came that discarded sound, in seconds; else None.
 
@@ -118,6 +130,11 @@ class CallReport:
     capture: Capture = field(compare=False)
     quiet_seconds: float | None = None
     acts: Series[CallerAct] = field(default_factory=Series)
+    line: Line | None = None
+    line_back: Line | None = None
+    latency_ms: float = 0.0
+    clean: Clip | None = field(default=None, repr=False)
+    said: Clip | None = field(default=None, repr=False)
     light_clears: tuple[float, ...] | None = field(default=None, compare=False)
     _measured: list[Turns] = field(default_factory=list, init=False, repr=False, compare=False)
 
@@ -133,8 +150,8 @@ class CallReport:
 
     @property
     def sound_seconds(self) -> float:
-        """The duration of the audible sound that was heard."""
-        return measure_sound(self.heard.payload)
+        """The duration of the audible sound that was heard, without the noise of a line."""
+        return measure_sound((self.clean or self.heard).payload)
 
     @property
     def close_reason(self) -> str:
@@ -152,19 +169,26 @@ class CallReport:
 
         It is measured at the ear, in frames of 20 ms: what the caller says is known from the
         script, what the server says is found in `heard`.  Without a script the speech of the caller
-        is found in the capture.
+        is found in the capture.  With a line both are taken before its noise and losses: what it
+        delays is later, and so its delay is in the response and barge-in times, twice if both
+        directions have it.
         """
         if not self._measured:
             capture, light_clears = self.capture, self.light_clears
             is_closed = self.ending != "stopped"
             is_light = light_clears is not None
             replay = Replay(() if is_light else capture.entries, capture.endings)
+            clears = find_clears(replay) if light_clears is None else light_clears
+            later = self.latency_ms / 1000
             found = find_turns(
-                self.heard,
-                None if self.acts or is_light else render_said(capture),
+                self.clean or self.heard,
+                None if self.acts or is_light else self.said or render_said(capture),
                 self.acts or (() if is_light else None),
-                clears=find_clears(replay) if light_clears is None else light_clears,
-                whole=find_whole(replay),
+                clears=[at + later for at in clears],
+                whole=[
+                    each._replace(begins=each.begins + later, ends=each.ends + later)
+                    for each in find_whole(replay)
+                ],
                 is_closed=self.ended.cause == "server-closed",
                 cut_off_seconds=self.lost_seconds if is_closed else 0.0,
                 seconds=self.heard.seconds,
@@ -240,6 +264,8 @@ class CallReport:
             "marks_received": self.marks_received,
             "marks_returned": self.marks_returned,
             "acts": [act.to_dict() for act in self.acts],
+            "line": self.line and self.line.to_dict(),
+            "line_back": self.line_back and self.line_back.to_dict(),
             "turns": self.turns.to_dict(),
             "description": describe_call(self),
             "lateness": asdict(self.lateness),
@@ -253,6 +279,7 @@ class CallReport:
         barge_in_ms: float = math.inf,
         overlap_ms: float = math.inf,
         dead_air_ms: float = math.inf,
+        **others: float,
     ) -> str:
         """Return the call as XML of JUnit, which programs for continuous integration read.
 
@@ -263,9 +290,11 @@ class CallReport:
             barge_in_ms: The limit of each barge-in time.
             overlap_ms: The limit of the overlap in each turn of the server.
             dead_air_ms: The limit of each silence that is dead air.
+            others: There are none; an unknown name is refused with the nearest.
 
         Raises:
-            TypeError: If a limit is no number.
+            TypeError, ValueError: If a limit is no number, of no figure, less than 0, or a part of
+                1 ms.
         """
         failure = "" if self.ok else f"{self.verdict}: {self.headline}"
         turns = self.turns
@@ -274,6 +303,7 @@ class CallReport:
             "barge_in_ms": barge_in_ms,
             "overlap_ms": overlap_ms,
             "dead_air_ms": dead_air_ms,
+            **others,
         }
         return build_junit(
             "twistream call",
@@ -281,13 +311,17 @@ class CallReport:
             self.seconds,
             f"{self!r}\n{turns!r}",
             turns.list_skipped(**limits),
+            {"call": self.headline, **turns.list_values()},
         )
 
     @property
     def verdict(self) -> str:
-        """Whether it is `ok`, in words."""
+        """Whether it is `ok`, in words, and which step of the script was cut off nevertheless."""
         if not self.ok:
             return "not ok"
+        for objection in (act.objection for act in self.acts):  # no more than notes
+            if objection is not None:
+                return f"ok, but {objection.field} {objection.problem}"
         return "ok" if self.objections else "ok, no objections"
 
     def __repr__(self) -> str:
@@ -312,6 +346,8 @@ def describe_call(report: CallReport) -> dict[str, str]:
         "sent": _describe_counts(report.sent),
         "received": _describe_counts(report.received),
     }
+    if line := _describe_lines(report.line, report.line_back):
+        said["line"] = line
     if report.first_sound_ms is not None:
         first = f"the first after {report.first_sound_ms:.0f} ms"
         said["heard"] = f"{_say_seconds(report.sound_seconds)} of sound, {first}"
@@ -336,13 +372,24 @@ def describe_call(report: CallReport) -> dict[str, str]:
     return said
 
 
+def _describe_lines(there: Line | None, back: Line | None) -> str:
+    """Say which lines a call had, and what they do; empty for none."""
+    said = f"{there!r}: {there.description}" if there is not None else ""
+    if there is not None and back == there.way_back:
+        return f"{said}; back the same" if back == there else f"{said}; back without the microphone"
+    if back is None:
+        return f"{said}; back unchanged" if said else ""
+    return f"{said or 'unchanged'}; back {back!r}: {back.description}"
+
+
 def _describe_acts(acts: Series[CallerAct]) -> str:
     failed = [f"{number} ({act.kind})" for number, act in enumerate(acts, 1) if not act.ok]
     skipped = sum(act.ok and act.outcome.startswith("not begun") for act in acts)
     if not failed:
         return f"{len(acts)} steps, as written" if len(acts) > 1 else "1 step, as written"
     which = f"step {failed[0]}" if len(failed) == 1 else f"steps {', '.join(failed)}"
-    said = f"{len(acts)} steps, of which {which} did not go as written"
+    number = f"{len(acts)} steps, of which {which}" if len(acts) > 1 else "1 step, which"
+    said = f"{number} did not go as written"
     if skipped:
         said += f", and {skipped} {'were' if skipped > 1 else 'was'} not begun"
     return said

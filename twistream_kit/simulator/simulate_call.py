@@ -14,7 +14,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from typing import Any
@@ -22,7 +22,15 @@ from typing import Any
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.diagnosis.payload import refuse_no_sound
-from twistream_kit.errors import Objection, ServerStopped, WrongType, WrongValue, hide_user
+from twistream_kit.errors import (
+    CallRefused,
+    Objection,
+    ServerStopped,
+    WrongType,
+    WrongValue,
+    hide_user,
+    hides_frames,
+)
 from twistream_kit.listing import Series
 from twistream_kit.pending import Pending, Subject, fail, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
@@ -46,6 +54,8 @@ from twistream_kit.simulator.caller import (
     Step,
     make_script,
 )
+from twistream_kit.simulator.line.line import Line
+from twistream_kit.simulator.line.stream import measure_speech_db
 from twistream_kit.simulator.model.assumptions import CLOSE_WAIT_SECONDS, Behaviour, check_behaviour
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.report import CallReport
@@ -74,6 +84,8 @@ def simulate_call(
     parameters: Mapping[str, str] | None = None,
     auth_token: str | None = None,
     behaviour: Behaviour | None = None,
+    line: Line | str | None = None,
+    line_back: Line | str | None = None,
     expect_silence: bool = False,
 ) -> Pending[CallReport]:
     """Call a Media Streams server in any language, and return a report of the call.
@@ -94,6 +106,11 @@ def simulate_call(
         parameters: The custom parameters in *start*, as set by ``<Parameter>``.
         auth_token: Signs the handshake as Twilio would; without it there is no signature.
         behaviour: The switches for behaviour of Twilio that is not known.
+        line: What the caller's line does to what the caller says: a `Line`, or the name of a
+            profile, such as ``"mobile"``.  By default that of `behaviour`.
+        line_back: What it does to what the caller hears; by default `Line.way_back` of `line`: the
+            same losses, jitter and delay, without what the microphone does.  ``"clean"`` for
+            nothing.
         expect_silence: Whether a call in which nothing is heard is fine, as with a server that
             only listens.
 
@@ -117,6 +134,7 @@ def simulate_call(
         >>> report.ok, report.sound_seconds
         (True, 0.2)
     """
+    __tracebackhide__ = hides_frames
     plan = make_plan(
         url,
         say=say,
@@ -126,7 +144,7 @@ def simulate_call(
         seconds=seconds,
         parameters=parameters,
         auth_token=auth_token,
-        behaviour=behaviour,
+        behaviour=set_lines(check_behaviour(behaviour), line, line_back),
         expect_silence=expect_silence,
     )
     longest = find_longest_seconds({"seconds": plan.seconds, "script": plan.script})
@@ -139,7 +157,7 @@ def simulate_call(
     pending: Pending[CallReport] = Pending(None, subject)
     run_call(
         partial(_run, plan, pending),
-        lambda: begin_thread(plan.thread_name, fail, pending, _make_ended_error()),
+        lambda: begin_thread(plan.thread_name, fail, pending, build_ended_error()),
     )
     return pending
 
@@ -166,20 +184,17 @@ def make_plan(
     Raises:
         CallRefused, LocalProtocolError, TypeError, ValueError: As `simulate_call`.
     """
+    __tracebackhide__ = hides_frames
     behaviour = check_behaviour(behaviour)
     read_url(url, behaviour)
-    if auth_token is not None and not isinstance(auth_token, str):  # its value is never shown
-        raise WrongType(
-            f"auth_token is of type {type(auth_token).__name__}; give a string, such as that of "
-            "secret.reveal()"
-        )
+    check_auth_token(auth_token)
     return CallerPlan(
         url,
         _check_say(say),
         _check_keys(press),
         _check_script(script, seed, is_alone=say is None and not press),
         _check_seconds(seconds),
-        _check_parameters(parameters),
+        check_parameters(parameters),
         behaviour,
         auth_token,
         expect_silence=bool(expect_silence),
@@ -209,6 +224,17 @@ class CallerPlan:
         return f"{THREAD_NAME}: {self.number}"
 
 
+def set_lines(
+    behaviour: Behaviour, line: Line | str | None, line_back: Line | str | None
+) -> Behaviour:
+    """Return the behaviour with the lines of a call, where it has its own."""
+    return replace(
+        behaviour,
+        line=behaviour.line if line is None else line,
+        line_back=behaviour.line_back if line_back is None else line_back,
+    )
+
+
 def _check_say(say: object) -> bytes:
     """Return the PCMU of `say`, which is a `Clip`, bytes or None."""
     if say is None:
@@ -231,6 +257,7 @@ def _check_keys(press: str) -> str:
 
 def _check_script(script: object, seed: int | None, *, is_alone: bool) -> Script | None:
     """Return the script of the caller, who does nothing else."""
+    __tracebackhide__ = hides_frames
     if script is None:
         if seed is not None:
             raise WrongValue(f"seed is {seed!r}, and there is no script whose chances it decides")
@@ -252,7 +279,16 @@ def _check_seconds(seconds: float | None) -> float | None:
     return seconds
 
 
-def _check_parameters(parameters: Mapping[Any, Any] | None) -> dict[str, str]:
+def check_auth_token(auth_token: object) -> None:
+    """Refuse an auth token that is no string; its value is never shown."""
+    if auth_token is not None and not isinstance(auth_token, str):
+        raise WrongType(
+            f"auth_token is of type {type(auth_token).__name__}; give a string, such as that of "
+            "secret.reveal()"
+        )
+
+
+def check_parameters(parameters: Mapping[Any, Any] | None) -> dict[str, str]:
     """Return `parameters` if they are allowed in TwiML (PROTOCOL.md §1.4)."""
     if not isinstance(parameters, Mapping | None):
         raise WrongType(f"parameters is {parameters!r}; give a dict of names and values")
@@ -263,6 +299,7 @@ def _check_parameters(parameters: Mapping[Any, Any] | None) -> dict[str, str]:
 
 def find_longest_seconds(options: Mapping[str, Any]) -> float:
     """Return how long a call with these arguments of `simulate_call` lasts at most."""
+    __tracebackhide__ = hides_frames
     if (seconds := options.get("seconds")) is not None:
         return float(seconds)
     script = options.get("script")
@@ -276,9 +313,21 @@ async def _run(plan: CallerPlan, pending: Pending[CallReport], shared: SharedLoo
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever it is, the waiting caller must get it
+        if isinstance(error, CallRefused):
+            _drop_frames(error)
         begin_thread(plan.thread_name, fail, pending, error)
     else:
         begin_thread(plan.thread_name, _fulfil, pending, make_report)
+
+
+def _drop_frames(error: BaseException | None) -> None:
+    """Drop the frames of a refusal and of what led to it, which are asyncio's and ours.
+
+    What it says is enough, and the causes say it, too.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _fulfil(pending: Pending[CallReport], make_report: Callable[[], CallReport]) -> None:
@@ -290,7 +339,8 @@ def _fulfil(pending: Pending[CallReport], make_report: Callable[[], CallReport])
         fulfil(pending, report)
 
 
-def _make_ended_error() -> ServerStopped:
+def build_ended_error() -> ServerStopped:
+    """Return the error of a call whose event loop has ended."""
     return ServerStopped(
         "the event loop of all simulated calls has ended",
         consequence="The report cannot arrive any more",
@@ -320,7 +370,7 @@ class CallRun:
         self._clears: list[float] = []
         self.started_at: float | None = None
         self._debugger = Debugger()
-        self._handset = Handset(plan.behaviour)
+        self._handset = Handset(plan.behaviour, speech_db=_measure_level(plan))
         self._leg = StreamLeg(
             stream_sid=f"MZ{plan.number:032x}",
             call_sid=f"CA{plan.number:032x}",
@@ -482,6 +532,9 @@ class CallRun:
     def _make_report(self, ending: StreamEnding, started: float, seconds: float) -> CallReport:
         # First, because its functions of the user may take their time, or wait for something.
         acts = Series[CallerAct]() if self._script is None else self._script.check_expectations()
+        back = self._plan.behaviour.way_back
+        mouth = self._handset.mouth
+        said = None if mouth.line is None else Clip(bytes(mouth.said), "caller")
         objections = Counter(self._leg.objections)
         if query := read_url(self._plan.url, self._plan.behaviour).dropped:
             objections[_object_to_query(query)] += 1
@@ -507,6 +560,11 @@ class CallRun:
             capture=self._capture or Capture(self._leg.stream_sid, self._leg.call_sid, started),
             quiet_seconds=self._quiet_seconds if ending.reason == "stopped" else None,
             acts=acts,
+            line=self._plan.behaviour.way_there,
+            line_back=back,
+            latency_ms=self._handset.ear.latency_frames * PTIME_MS,
+            clean=None if back is None else self._handset.clean,
+            said=said,
             light_clears=None if self._plan.is_recorded else tuple(self._clears),
         )
         remains = Remains(
@@ -515,6 +573,15 @@ class CallRun:
             self._plan.behaviour.plays_after_close,
         )
         return add_causes(report, remains)
+
+
+def _measure_level(plan: CallerPlan) -> float | None:
+    """Return the level of what the caller will say, if the line needs it for its noise."""
+    if (line := plan.behaviour.way_there) is None or not line.has_noise:
+        return None
+    steps = plan.script.draw() if plan.script is not None else ()
+    said = [step.clip for step in steps if step.meant]
+    return measure_speech_db(Clip(plan.say), *said)
 
 
 def _object_to_query(query: str) -> Objection:

@@ -11,11 +11,13 @@ from typing import Self
 import aiohttp
 from twilio.rest import Client
 
+from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import ServerStopped, WrongValue, is_finite, quote, require_type
 from twistream_kit.pending import HomeLoop
 from twistream_kit.simulator.call.call import STOPPED
 from twistream_kit.simulator.call.context import CallContext
 from twistream_kit.simulator.call.endpoint import AnswerMode
+from twistream_kit.simulator.call.mailbox import MailboxSettings
 from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.model.numbers import ACCOUNT_NUMBERS, Sids, require_e164
@@ -184,20 +186,69 @@ class SimulatedTwilio:
         """
         self._account.refuse_next(code, times)
 
-    def phone(self, number: str, answer: AnswerMode = "auto") -> Phone:
+    def phone(
+        self,
+        number: str,
+        answer: AnswerMode = "auto",
+        *,
+        greeting: Clip | None = None,
+        beep_hz: float | None = 1000.0,
+        record_seconds: float = 120.0,
+        silence_seconds: float = 5.0,
+    ) -> Phone:
         """Return the telephone with that number; create it if it does not exist.
+
+        A mailbox answers, says its greeting, beeps, and records what it hears then
+        (`Phone.recorded`).  It hangs up when it has recorded `record_seconds`, or has heard nothing
+        for `silence_seconds`.
 
         Callable from any thread.
 
         Args:
             number: In E.164 form, such as ``+15550100001``.
             answer: The reaction when it rings: ``auto`` answers, ``manual`` waits for
-                `Phone.answer`, ``busy`` is engaged, ``never`` rings on, ``reject`` declines.
+                `Phone.answer`, ``busy`` is engaged, ``never`` rings on, ``reject`` declines,
+                ``mailbox`` answers as a machine.
+            greeting: What a mailbox says; by default a sentence of 4 s in tones, as ``<Say>`` has
+                them here.  Machine detection takes what is shorter than its speech threshold
+                (2.4 s), without a beep, for a human.
+            beep_hz: The frequency of its beep, 300 to 3400 Hz; None for no beep.  Machine detection
+                knows beeps of about 400 to 2000 Hz.
+            record_seconds: The longest recording, in seconds.
+            silence_seconds: The silence that ends the recording, in seconds.
 
         Raises:
-            ValueError: If the number is not in E.164 form or belongs to the account, or if `answer`
-                has another value.
+            TypeError: If `greeting` is no `Clip`, or a figure no number.
+            ValueError: If the number is not in E.164 form or belongs to the account, if `answer`
+                has another value, if a figure is out of range, or if one of the last four is given
+                for a telephone that is no mailbox.
+
+        Example:
+            >>> import twistream_kit as kit
+            >>> twilio = kit.start(kit.SimulatedTwilio(ring_seconds=0))
+            >>> greeting = kit.Clip.tone(330, 0.3)  # rather your voice
+            >>> phone = twilio.phone("+15550100001", answer="mailbox", greeting=greeting)
+            >>> call = twilio.client.calls.create(
+            ...     to=phone.number, from_=twilio.numbers[0],
+            ...     machine_detection="DetectMessageEnd",
+            ...     twiml="<Response><Say>Hello</Say></Response>",
+            ... )
+            >>> phone.until("in-call").result(10), phone.until("idle").result(10)
+            ('in-call', 'idle')
+            >>> call.fetch().answered_by
+            'machine_end_beep'
+            >>> phone.recorded.seconds > 0.2
+            True
         """
+        mailbox = MailboxSettings(greeting, beep_hz, record_seconds, silence_seconds)
+        if answer == "mailbox":
+            return self._phones.provide(number, answer, mailbox)
+        if mailbox != MailboxSettings():
+            raise WrongValue(
+                f"answer is {answer!r}, and greeting, beep_hz, record_seconds and silence_seconds "
+                "are those of a mailbox",
+                fix='Write answer="mailbox", or leave them out',
+            )
         return self._phones.provide(number, answer)
 
     async def __aenter__(self) -> Self:

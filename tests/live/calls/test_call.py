@@ -455,6 +455,7 @@ async def test_stream_that_cannot_be_opened_is_reported_by_the_simulator(serve, 
         )  # fmt: skip
         call = await soon(pending)
         await eventually(lambda: "completed" in [each.name for each in server.status_events])
+        await eventually(lambda: any(each.is_stream_error for each in server.status_events))
         broken = [each for each in server.status_events if each.is_stream_error]
         assert [each.call_sid for each in broken] == [call.sid]
         # Nobody knows which server `/elsewhere` belongs to, so the call follows none.

@@ -728,7 +728,7 @@ async def test_fifty_streams_at_a_time_stay_apart(inspect):
 
         async with asyncio.timeout(LIMIT_SECONDS):
             await asyncio.gather(*map(call, range(50)))
-    assert len(inspector.streams) == 10, "the open ones and the last ten"
+        await eventually(lambda: len(inspector.streams) == 10)  # of those that ended the last ten
 
 
 async def test_streams_are_handed_out_like_a_servers(inspect, serve, dial, in_thread):

@@ -48,13 +48,14 @@ async def test_server_on_ipv6_has_brackets_in_its_address(serve):
     assert server.base_url == f"http://[::1]:{server.port}"
 
 
-async def test_repr_counts_streams_and_tells_no_token(serve, dial):
+async def test_repr_counts_streams_and_tells_no_token(serve, dial, eventually):
     server = await serve(auth_token=TOKEN)
     end = await dial(server)
+    stream = await soon(server.next_stream(call=end.call_sid))
     await dial(server)
-    await soon(server.next_stream(call=end.call_sid))
+    await eventually(lambda: len(server.streams) == 2)
     await end.stop()
-    await soon(server.streams[0].closed)
+    await soon(stream.closed)
     assert repr(server) == f"<StreamServer {server.url}: 1 open of 2 streams>"
     assert TOKEN not in repr(server) + repr(vars(server))
     assert repr(StreamServer()) == "<StreamServer: not running>"
@@ -139,7 +140,7 @@ async def test_server_entered_twice_at_once_is_refused(serve):
         await server.__aenter__()
 
 
-async def test_last_ten_that_ended_are_kept(serve, dial):
+async def test_last_ten_that_ended_are_kept(serve, dial, eventually):
     server = await serve()
     open_end = await dial(server)
     await soon(server.next_stream())
@@ -149,8 +150,8 @@ async def test_last_ten_that_ended_are_kept(serve, dial):
         await end.stop()
         await end.close_code()
         await soon(stream.closed)
+    await eventually(lambda: len(server.streams) == KEPT_ENDED_STREAMS + 1)
     sids = [stream.stream_sid for stream in server.streams]
-    assert len(sids) == KEPT_ENDED_STREAMS + 1
     assert sids[0] == open_end.stream_sid
     assert sids[-1] == end.stream_sid
 
@@ -175,10 +176,8 @@ async def test_the_sound_of_a_forgotten_stream_waits_for_no_garbage_collection(
         captures.append(weakref.ref(stream.capture))
     del stream
     await eventually(lambda: len(server.streams) == KEPT_ENDED_STREAMS)
-    assert [capture() is None for capture in captures] == [
-        *[True] * 3,
-        *[False] * KEPT_ENDED_STREAMS,
-    ]
+    wanted = [*[True] * 3, *[False] * KEPT_ENDED_STREAMS]
+    await eventually(lambda: [capture() is None for capture in captures] == wanted)
 
 
 async def test_port_in_use_is_said_and_can_be_had_later():
@@ -506,7 +505,7 @@ def test_nothing_is_left_of_a_server_that_was_stopped():
         return asyncio.all_tasks() - {asyncio.current_task()}
 
     assert asyncio.run(run()) == set()
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before, "one of another test may end meanwhile"
     gc.collect()
 
 

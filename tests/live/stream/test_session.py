@@ -6,6 +6,7 @@ import functools
 import logging
 import sys
 import threading
+import time
 
 import pytest
 from websockets.frames import Frame, Opcode
@@ -102,11 +103,16 @@ async def test_a_cleared_playback_whose_mark_never_came_ends_as_cleared(pair):
 
 async def test_media_keeps_a_stream_alive(pair):
     stream, end = await pair(dead_after=0.2)
+    closed_at = []
+    stream.closed.add_done_callback(lambda _: closed_at.append(time.monotonic()))
     for _ in range(8):
         await end.media()
         await asyncio.sleep(0.05)  # sleeps: stands for the timing of a far end
-    assert stream.is_open
     assert (await soon(stream.closed)).reason == "silent"
+    await eventually(lambda: closed_at)
+    # A machine that stands still for a moment ends it earlier, but never before its time.
+    last = stream.capture.started + stream.capture.entries[-1].at
+    assert closed_at[0] - last >= 0.2
 
 
 async def test_bad_and_unknown_messages_are_named_and_end_nothing(pair, said):
@@ -175,6 +181,7 @@ async def test_async_handler_gets_the_stream_and_its_return_does_not_end_it(serv
     server = await serve(handler)
     await dial(server)
     stream = await soon(server.next_stream())
+    await eventually(lambda: got)
     await asyncio.sleep(0.02)  # sleeps: nothing may happen in it
     assert got == [stream]
     assert stream.is_open
@@ -403,7 +410,10 @@ async def test_whatever_a_handler_raises_ends_its_own_stream_and_no_other(serve,
 async def test_handler_that_raises_while_it_is_cancelled_ends_nothing_else(
     serve, dial, caplog, kind
 ):
+    began = asyncio.Event()
+
     async def handler(stream):
+        began.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -411,6 +421,7 @@ async def test_handler_that_raises_while_it_is_cancelled_ends_nothing_else(
 
     server = await serve(handler)
     end = await dial(server)
+    await soon(began.wait())
     await end.stop()
     assert await end.close_code() == 1000
     (stream,) = server.streams
@@ -420,11 +431,15 @@ async def test_handler_that_raises_while_it_is_cancelled_ends_nothing_else(
 
 
 async def test_handler_that_we_cancel_has_not_failed(serve, dial, caplog):
+    began = asyncio.Event()
+
     async def handler(stream):
+        began.set()
         await asyncio.Event().wait()
 
     server = await serve(handler)
     end = await dial(server)
+    await soon(began.wait())
     await end.stop()
     assert await end.close_code() == 1000
     (stream,) = server.streams
@@ -529,9 +544,10 @@ async def test_handler_that_returns_a_generator_is_reported(serve, dial, handler
 
 
 async def test_handler_is_cancelled_when_its_stream_ends(serve, dial):
-    ended = asyncio.Event()
+    began, ended = asyncio.Event(), asyncio.Event()
 
     async def handler(stream):
+        began.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -539,6 +555,7 @@ async def test_handler_is_cancelled_when_its_stream_ends(serve, dial):
 
     server = await serve(handler)
     end = await dial(server)
+    await soon(began.wait())
     await end.stop()
     await soon(ended.wait())
 
@@ -547,15 +564,17 @@ async def test_handler_that_does_not_let_itself_be_cancelled_holds_up_nothing(
     serve, dial, monkeypatch, said
 ):
     monkeypatch.setattr(session_module, "HANDLER_SECONDS", 0.05)
-    let_go = asyncio.Event()
+    began, let_go = asyncio.Event(), asyncio.Event()
 
     async def handler(stream):
+        began.set()
         while not let_go.is_set():
             with contextlib.suppress(asyncio.CancelledError):
                 await let_go.wait()
 
     server = await serve(handler)
     end = await dial(server)
+    await soon(began.wait())
     await end.stop()
     assert await end.close_code() == 1000
     assert any("did not end when it was cancelled" in line for line in said(logging.ERROR))
@@ -566,15 +585,15 @@ async def test_ordinary_handler_outlives_the_server_without_an_error(dial):
     go, done = threading.Event(), threading.Event()
 
     def handler(stream):
-        go.wait(5)
-        done.ending = stream.play(SECOND).result(5).ending
+        go.wait(LIMIT_SECONDS)
+        done.ending = stream.play(SECOND).result(LIMIT_SECONDS).ending
         done.set()
 
     async with StreamServer(handler) as server:
         await dial(server)
         await soon(server.next_stream())
     go.set()
-    assert await asyncio.to_thread(done.wait, 5)
+    assert await asyncio.to_thread(done.wait, LIMIT_SECONDS)
     assert done.ending == "lost"
 
 

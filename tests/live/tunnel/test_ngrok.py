@@ -225,10 +225,12 @@ async def test_session_that_ends_or_is_stopped_tells_the_server(server, session,
         assert "ngrok was stopped from its dashboard" in await soon(tunnel.ended)
 
 
-async def test_connection_that_breaks_and_is_made_again_is_logged(server, session, said):
+async def test_connection_that_breaks_and_is_made_again_is_logged(
+    server, session, said, eventually
+):
     given = settings(ngrok_authtoken=NGROK_TOKEN)
     async with open_tunnel(server, "ngrok", settings=given) as tunnel:
         broken = next(a[1] for a in session.asked if a[0] == "handle_disconnection")
         await asyncio.to_thread(broken, "connect.ngrok-agent.com:443", f"eof {NGROK_TOKEN}")
-        assert "the connection to ngrok was lost; reconnecting: eof …" in said()
+        await eventually(lambda: "the connection to ngrok was lost; reconnecting: eof …" in said())
         assert tunnel.disconnect_reason == ""

@@ -8,7 +8,7 @@ import pytest
 
 from support.far_end import TOKEN
 from support.sshd import is_refused, ssh_clients, ssh_tunnel
-from support.waiting import LIMIT_SECONDS, soon
+from support.waiting import LIMIT_SECONDS, eventually, soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import SettingsError, TunnelError
 from twistream_kit.live.dialling.place import place_call
@@ -126,7 +126,7 @@ async def test_port_that_is_taken_there_is_refused_in_words(sshd, server):
         port = taken.getsockname()[1]
         with pytest.raises(TunnelError, match=f"does not forward its port {port}; ssh said: Error"):
             await ssh_tunnel(server, sshd, remote_port=port).__aenter__()
-    assert not ssh_clients()
+    await eventually(lambda: not ssh_clients())
     assert server.public_url is None
 
 
@@ -148,7 +148,7 @@ async def test_host_that_forbids_forwarding_is_named(start_sshd, server):
 async def test_wrong_key_is_named(options, words, sshd, server):
     with pytest.raises(TunnelError, match=words):
         await ssh_tunnel(server, sshd, ssh_options=sshd.options(**options)).__aenter__()
-    assert not ssh_clients()
+    await eventually(lambda: not ssh_clients())
 
 
 async def test_changed_host_key_is_named(sshd, sshd_folder, server):
@@ -179,7 +179,7 @@ async def test_host_that_says_nothing_is_given_up(sshd, server):
         with pytest.raises(TunnelError, match=r"was not ready within 0.5 s; ssh said: nothing"):
             await provider.open("127.0.0.1:9")
         await provider.close()
-    assert not ssh_clients()
+    await eventually(lambda: not ssh_clients())
 
 
 async def test_opening_that_is_cancelled_leaves_nothing_running(sshd, server, eventually):
@@ -191,7 +191,7 @@ async def test_opening_that_is_cancelled_leaves_nothing_running(sshd, server, ev
         entering.cancel()
         with pytest.raises(asyncio.CancelledError):
             await entering
-    assert not ssh_clients()
+    await eventually(lambda: not ssh_clients())
     assert tunnel.ended.result(0) == "it could not be opened"
     assert server.public_url is None
 
@@ -205,7 +205,7 @@ async def test_service_tells_its_address_in_a_session(start_sshd):
         assert ssh_clients()
     finally:
         await provider.close()
-    assert not ssh_clients()
+    await eventually(lambda: not ssh_clients())
 
 
 @pytest.mark.parametrize("host", ["", "-oProxyCommand=touch here", "a b", "a\nb"])

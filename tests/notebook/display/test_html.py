@@ -44,6 +44,14 @@ def test_whatever_is_shown_is_shown_as_it_is_and_never_obeyed(value):
 
 def test_html_is_escaped_once():
     assert join("<", paragraph("<"), code(code("<"))).count("&lt;") == 3
+
+
+def test_code_of_nothing_is_no_empty_box():
+    assert (code(""), code(None), code(0)) == (
+        "",
+        "",
+        '<code style="white-space:pre-wrap">0</code>',
+    )
     assert join(Html("<br>")) == "<br>"
 
 

@@ -26,6 +26,7 @@ from twistream_kit.capture.entry import Entry, OddText, StatusReport
 from twistream_kit.capture.replay import Playback
 from twistream_kit.capture.summary import Figure, Gap, LateMark, MarkEnding
 from twistream_kit.diagnosis._turn_meter import TooSoon
+from twistream_kit.diagnosis._turn_reasons import Unsaid
 from twistream_kit.diagnosis.explain import Explanations
 from twistream_kit.diagnosis.files import Mistake, Mistakes
 from twistream_kit.diagnosis.histogram import Histogram
@@ -45,10 +46,12 @@ from twistream_kit.pending import HomeLoop, Pending, fulfil
 from twistream_kit.protocol.codes import TWILIO_CODES
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.protocol.service_codes import ServiceCode
-from twistream_kit.simulator import caller
+from twistream_kit.simulator import _step_values, caller
 from twistream_kit.simulator.call.call import Progress
 from twistream_kit.simulator.call.handset import Handset
 from twistream_kit.simulator.call.streams import CallStreams
+from twistream_kit.simulator.fault_report import FaultRow
+from twistream_kit.simulator.line.stream import LineStream
 from twistream_kit.simulator.model.debugger import Debugger, DebuggerEntry, Unlogged
 from twistream_kit.simulator.stream.pacer import Lateness, LatenessReport, Pacer
 
@@ -65,11 +68,13 @@ WITHOUT = {
     kit.RecordingPlayer: "a widget shows itself",
     kit.Workbench: "a widget shows itself",
     TooSoon: "part of a Turn, which says it in words",
+    Unsaid: "part of Turns, whose figures say it in words",
     Handset: "part of a simulated call: its mouth and its ear",
     CallStreams: "part of a simulated call: its side of the sockets",
     Progress: "part of a simulated call: its status callbacks",
-    caller._Choice: "part of a step, until the seed of the script draws from it",
-    caller._Range: "part of a step, until the seed of the script draws from it",
+    _step_values.Choice: "part of a step, until the seed of the script draws from it",
+    _step_values.Range: "part of a step, until the seed of the script draws from it",
+    LineStream: "part of a call: the way of one direction's sound",
     to_twilio.MessageEncoder: "a function with its stream: no result of anything",
     to_twilio.MediaReader: "a function with its stream: no result of anything",
     from_twilio.MediaEncoder: "a function with its stream: no result of anything",
@@ -180,6 +185,15 @@ def a_load_report(objection):
     return report, call, share, report.first_sound_ms, histogram, Histogram()
 
 
+FAULT_ROW = FaultRow(EVIL, EVIL, "red", EVIL, EVIL, EVIL, EVIL, 1.0, 30.0, None, EVIL)
+
+
+def a_fault_report():
+    green = FaultRow(EVIL, EVIL, "green", EVIL, EVIL, EVIL, EVIL, next_call_ms=99.5)
+    rows = Series.of([FAULT_ROW, green], "faults")
+    return kit.FaultReport(EVIL, rows, 0, 1.0, 9.0, EVIL, LatenessReport(1, 0, 0, 0, 0, 0))
+
+
 async def a_simulated_call(twilio, eventually):
     phone = twilio.phone("+15550100001")
     made = await asyncio.to_thread(
@@ -214,16 +228,19 @@ async def everything(tmp_path, twilio, eventually, capture, objection):
         *(examination, Finding(EVIL, "warning", EVIL, EVIL, EVIL), examination.figures),
         *(Spectrum(np.array([500.0]), np.array([1.0])), examination.spectrum_before),
         *(kit.Resampler(8000), kit.VoiceTrigger(), kit.Secret(EVIL)),
+        *(kit.Tone("beep", EVIL, (1000.0,), 1.0, 2.0, -12.0), kit.ToneDetector()),
         *(SpeechDetector(), TURN, TurnFigure("barge_in_ms", (300.0,))),
         kit.Turns(Series.of([TURN], "turns"), 9.0, ((3.0, 4.0),), 1, 500.0),
         *a_load_report(objection),
         *(RunningThings([(EVIL, EVIL)]), RunningThings(), done, Pending()),
         *(twilio, twilio.calls, twilio.pacer, Lateness(), LatenessReport(1, 0, 0, 0, 0, 0)),
         *(Pacer(), twilio.account, kit.SimulatedAccount(type="Trial"), kit.Behaviour(echo=True)),
+        kit.Line("mobile", loss=0.05),
         *(phone, call, kit.SimulatedTwilio(), twilio.phone("+15550100009")),
         *(debugger, Debugger(), debugger[0], Unlogged(objection, EVIL)),
         DebuggerEntry(31951, EVIL, "error", EVIL, EVIL, EVIL, EVIL.encode(), several),
         a_call_report(capture, objection, debugger),
+        *(FAULT_ROW, a_fault_report()),
         *(caller.listen(), caller.Script([caller.say(kit.Clip(b"\x80", EVIL))], name=EVIL)),
         caller.CallerAct("say", 0, 1, kit.Clip(b"\x80", EVIL), EVIL, EVIL, objection),
         *(kit.StreamServer(), stream, stream.play(b"\x80" * 160, mark="x"), stream.audio()),
@@ -297,6 +314,7 @@ async def test_every_repr_is_a_report(everything):
         assert kind.__repr__ not in (list.__repr__, tuple.__repr__, object.__repr__), kind
         if dataclasses.is_dataclass(kind) and kind.__name__ not in (
             "Behaviour",
+            "Line",
             "SimulatedAccount",
         ):
             first = dataclasses.fields(kind)[0].name
@@ -325,7 +343,7 @@ async def test_no_display_fixes_a_colour_that_a_dark_theme_would_change(everythi
         html = re.sub(r"base64,[A-Za-z0-9+/=]+", "", render_html(thing))
         html = re.sub(r'<span style="background:#\w+;color:#\w+;[^"]*">. \w+</span>', "", html)
         html = re.sub(r'<span style="color:#\w+">■</span>', "", html)
-        assert not re.search(r"#[0-9a-fA-F]{3,8}\b|rgb\(|background", html), type(thing)
+        assert not re.search(r"#[0-9a-fA-F]{3,8}\b|rgb\(|background[\w-]*:", html), type(thing)
 
 
 async def test_no_display_shows_a_secret(twilio):
@@ -372,11 +390,26 @@ def test_a_long_list_shows_its_beginning_and_how_many_there_are():
     assert repr(gaps).splitlines()[100:] == ["… and 900 more gaps"]
 
 
+def test_faults_show_each_row_and_below_what_to_do_about_a_red_one():
+    html = render_html(a_fault_report())
+    table, _, repairs = html.partition("</table>")
+    assert table.count("<tr ") == 3
+    assert "✖ error</span> red" in table
+    assert ">green<" in table
+    assert ">100<" in table, "the next call"
+    assert repairs.count("A good server: ") == repairs.count("Repair: ") == 1
+
+
 def test_turns_show_who_spoke_when_and_how_exact_that_is():
     html = render_html(kit.Turns(Series.of([TURN], "turns"), 9.0, false_barge_ins=1))
-    for said in ("Turns of a call of 9.0 s", ">1.00<", "stops it in 300 ms", "barge_in_ms"):
+    for said in (
+        "Turns of a call of 9.0 s",
+        ">1.00<",
+        "the server stopped after 300 ms",
+        "barge_in_ms",
+    ):
         assert said in html
-    assert "1 time the server was stopped by a sound that was not meant to interrupt" in html
+    assert "once the server was stopped by a sound that was not meant to interrupt" in html
     table, _, folded = html.partition("<details>")
     assert "right to ±20 ms" in folded
     assert "from the end of the last audible frame" in folded

@@ -67,7 +67,7 @@ def test_times_stand_between_the_parties(measured):
 
 def test_title_gives_the_figures(measured):
     assert plot_turns(measured).get_suptitle() == (
-        "10.0 s of call, 4 turns, response at most 400 ms, 1 time never (2 values), barge-in 300 ms"
+        "10.0 s of call, 4 turns, response at most 400 ms, once never (2 values), barge-in 300 ms"
     )
 
 

@@ -59,14 +59,14 @@ def test_a_call_that_is_up_can_do_all_but_clear(controls):
 
 def test_send_plays_the_chosen_clip_and_progress_shows_what_was_heard(controls, until):
     controls.send_button.click()
-    assert controls.progress.value < 0.9  # all of it is sent at once, little of it was heard
-    until(lambda: 0.05 < controls.progress.value < 0.9)
-    assert disabled(controls) == set()
-    assert "<b>Playing</b>" in controls.state.value
-    assert controls._heard_text.value.endswith(" of 3.0 s")
-    assert "sent tone (3.0 s)" in controls.log_view.value
-    heard_ms = controls.up.stream.newest.heard_ms
-    assert controls.progress.value <= heard_ms / 3000 + 0.001
+    assert controls.progress.value < 0.9  # much of it is sent at once, little of it was heard
+    until(lambda: 0.005 < controls.progress.value < 0.9)
+    until(lambda: disabled(controls) == set())
+    until(lambda: "<b>Playing</b>" in controls.state.value)
+    until(lambda: controls._heard_text.value.endswith(" of 20.0 s"))
+    until(lambda: "sent tone (20.0 s)" in controls.log_view.value)
+    shown = controls.progress.value
+    assert shown <= controls.up.stream.newest.heard_ms / 20_000 + 0.001
 
 
 @pytest.mark.realtime
@@ -77,33 +77,34 @@ def test_what_was_heard_to_its_end_says_so(make_call, until):
     controls.send_button.click()
     until(lambda: controls.progress.bar_style == "success")
     assert controls.progress.value == 1
-    assert controls._heard_text.value == "short 0.3 of 0.3 s, heard"
-    assert "short was heard" in controls.log_view.value
-    assert disabled(controls) == {"clear"}
+    until(lambda: controls._heard_text.value == "short 0.3 of 0.3 s, heard")
+    until(lambda: "short was heard" in controls.log_view.value)
+    until(lambda: disabled(controls) == {"clear"})
 
 
-def test_clear_silences_the_caller_and_shows_how_much_was_heard(controls, until):
+def test_clear_silences_the_caller_and_shows_how_much_was_heard(controls, tone, until):
     controls.send_button.click()
-    until(lambda: controls.progress.value > 0.05)
+    until(lambda: controls.progress.value > 0.005)
     controls.clear_button.click()
     outcome = controls.up.stream.newest.result(LIMIT_SECONDS)
     assert outcome.ending == "cleared"
-    assert 0 < outcome.heard_ms < 3000
+    assert 0 < outcome.heard_ms < 20_000
     until(lambda: controls.progress.bar_style == "warning")
-    assert controls._heard_text.value.endswith(" of 3.0 s, cleared")
-    log = controls.log_view.value
-    assert log.count("clear sent<") == 1
-    assert f"tone was cleared after {outcome.heard_ms / 1000:.2f} of 3.00 s (tone#1)<" in log
-    assert controls.clear_button.disabled
-    until(lambda: controls.up.phone.heard.seconds > outcome.heard_ms / 1000 + 0.1)
-    silence = controls.up.phone.heard.payload[-400:]
-    assert silence == b"\xff" * 400
+    until(lambda: controls._heard_text.value.endswith(" of 20.0 s, cleared"))
+    cleared = f"tone was cleared after {outcome.heard_ms / 1000:.2f} of 20.00 s (tone#1)<"
+    until(lambda: cleared in controls.log_view.value)
+    assert controls.log_view.value.count("clear sent<") == 1
+    until(lambda: controls.clear_button.disabled)
+    # What the estimate says was heard may be less than what the telephone hears in the end.
+    until(lambda: controls.up.phone.heard.payload.endswith(b"\xff" * 400))
+    sound = controls.up.phone.heard.payload.strip(b"\xff")
+    assert 0 < len(sound) < len(tone.payload.strip(b"\xff")), "the clear cut nothing off"
 
 
 def test_speak_over_clears_what_plays_and_sends_the_chosen_clip(controls, until):
     controls.send_button.click()
     first = controls.up.stream.newest
-    until(lambda: controls.progress.value > 0.05)
+    until(lambda: controls.progress.value > 0.005)
     controls.speak_over_button.click()
     second = controls.up.stream.newest
     assert second is not first
@@ -111,11 +112,15 @@ def test_speak_over_clears_what_plays_and_sends_the_chosen_clip(controls, until)
     assert outcome.ending == "cleared"
     assert second.heard(0.3).result(LIMIT_SECONDS) >= 0.3
     assert not second.done()
-    lines = ("clear sent<", "tone was cleared after")
-    until(lambda: all(line in controls.log_view.value for line in lines))
-    log = re.findall("s: (.*?)<", controls.log_view.value)
-    said = ["sent tone (3.0 s) as tone#1", "clear sent", "sent tone (3.0 s) as tone#2"]
-    assert [line for line in log if "sent" in line] == said, "in the order of the wire"
+    until(lambda: "tone was cleared after" in controls.log_view.value)
+    said = ["sent tone (20.0 s) as tone#1", "clear sent", "sent tone (20.0 s) as tone#2"]
+
+    def read_what_was_sent():
+        log = re.findall("s: (.*?)<", controls.log_view.value)
+        return [line for line in log if "sent" in line]
+
+    until(lambda: len(read_what_was_sent()) >= len(said))
+    assert read_what_was_sent() == said, "in the order of the wire"
     loud = np.flatnonzero(np.abs(controls.up.phone.heard.samples().astype(int)) > 500)
     assert np.diff(loud).max() / 8000 < 0.25, "there was a pause between the two"
 
@@ -141,7 +146,7 @@ def test_a_speech_shows_what_was_heard_of_what_was_written_so_far(controls, unti
     assert speech.write(second * 20)
     until(lambda: controls._heard_text.value.endswith(" of 20.0 s"))
     until(lambda: 0 < controls.progress.value < 1)
-    assert disabled(controls) == set()
+    until(lambda: disabled(controls) == set())
     assert speech.write(second * 10)
     until(lambda: controls._heard_text.value.endswith(" of 30.0 s"))
     assert controls.progress.value <= speech.heard_ms / 30_000 + 0.001
@@ -150,7 +155,7 @@ def test_a_speech_shows_what_was_heard_of_what_was_written_so_far(controls, unti
     outcome = speech.result(LIMIT_SECONDS)
     assert (outcome.ending, outcome.total_ms) == ("cleared", 30_000)
     until(lambda: controls.progress.bar_style == "warning")
-    assert controls._heard_text.value.endswith(" of 30.0 s, cleared")
+    until(lambda: controls._heard_text.value.endswith(" of 30.0 s, cleared"))
     assert controls.progress.value == pytest.approx(outcome.heard_ms / 30_000)
     until(lambda: controls.clear_button.disabled)
     assert not speech.write(second)
@@ -193,8 +198,8 @@ def test_hang_up_ends_the_call_and_disables_everything(controls, until):
     assert controls.hang_up_button.disabled
     assert controls.up.stream.closed.result(LIMIT_SECONDS).reason in ("stop", "far end")
     until(lambda: "<b>Ended</b>" in controls.state.value)
-    assert disabled(controls) == EVERY_BUTTON
-    assert "hanging up" in controls.log_view.value
+    until(lambda: disabled(controls) == EVERY_BUTTON)
+    until(lambda: "hanging up" in controls.log_view.value)
     until(lambda: "the call: completed" in controls.log_view.value)
     assert controls.up.call.status == "completed"
 
@@ -209,7 +214,7 @@ def test_the_loss_of_the_public_address_shows_while_the_stream_is_open_and_after
     up.phone.hang_up()
     until(lambda: "<b>Ended</b>" in controls.state.value)
     assert gone in controls.state.value
-    assert disabled(controls) == EVERY_BUTTON
+    until(lambda: disabled(controls) == EVERY_BUTTON)
 
 
 def test_controls_made_after_the_loss_of_the_address_show_it_too(make_call, tone, until):
@@ -250,21 +255,21 @@ def test_hanging_up_without_a_call_closes_the_stream(make_call, until):
 
 def test_a_hang_up_in_mid_playback_shows_it_as_lost(controls, until):
     controls.send_button.click()
-    until(lambda: controls.progress.value > 0.03)
+    until(lambda: controls.progress.value > 0.003)
     controls.hang_up_button.click()
     until(lambda: controls.progress.bar_style == "danger")
     why = "the call was ended by a request to Twilio's REST API"
-    assert controls._heard_text.value.endswith(f" of 3.0 s, lost: {why}")
+    until(lambda: controls._heard_text.value.endswith(f" of 20.0 s, lost: {why}"))
     why = escape(why)
     until(lambda: f"<b>Ended</b>: {why}" in controls.state.value)
     until(lambda: f"The call: completed, {why}" in controls.state.value)
-    until(lambda: f" of 3.00 s (tone#1): {why}" in controls.log_view.value)
+    until(lambda: f" of 20.00 s (tone#1): {why}" in controls.log_view.value)
 
 
 def test_the_other_end_hanging_up_shows_without_a_click(controls, until):
     controls.up.phone.hang_up()
     until(lambda: "<b>Ended</b>" in controls.state.value)
-    assert disabled(controls) == EVERY_BUTTON
+    until(lambda: disabled(controls) == EVERY_BUTTON)
     until(lambda: "Twilio stopped the stream" in controls.log_view.value)
 
 
@@ -272,7 +277,7 @@ def test_a_stream_that_is_closing_takes_no_more_audio_but_can_be_cleared(control
     controls.send_button.click()
     controls.up.stream.close()
     until(lambda: "<b>Closing</b>" in controls.state.value)
-    assert disabled(controls) == {"send", "speak_over", "mark"}
+    until(lambda: disabled(controls) == {"send", "speak_over", "mark"})
     controls.clear_button.click()
     assert controls.up.stream.closed.result(LIMIT_SECONDS).reason == "closed"
 
@@ -314,11 +319,8 @@ def test_a_handler_that_raises_shows_in_the_state_and_in_the_log(make_call, unti
     assert controls.state.value.startswith(
         f"{ERROR}<b>Ended by an error in your handler</b>: ValueError: &lt;no&gt; such file</span>"
     )
-    until(lambda: "such file" in controls.log_view.value)
-    assert (
-        f"{ERROR}Error: the handler of stream {up.stream.stream_sid} failed"
-        in controls.log_view.value
-    )
+    failed = f"{ERROR}Error: the handler of stream {up.stream.stream_sid} failed"
+    until(lambda: failed in controls.log_view.value and "such file" in controls.log_view.value)
 
 
 def test_without_clips_send_cannot_be_pressed_and_a_press_says_why(make_call, until):
@@ -355,24 +357,24 @@ def test_the_chosen_clip_is_the_one_that_is_sent(make_call, tone):
 def test_with_a_queue_the_clip_that_sounds_now_is_shown_and_what_follows(controls, until):
     for _ in range(3):
         controls.send_button.click()
-    until(lambda: "; then 2 more, 6.0 s" in controls._heard_text.value)
+    until(lambda: "; then 2 more, 40.0 s" in controls._heard_text.value)
     assert controls._heard_text.value.startswith("now: tone ")
-    until(lambda: 0.05 < controls.progress.value < 0.9)
+    until(lambda: 0.005 < controls.progress.value < 0.9)
     assert controls.up.stream.newest.heard_ms == 0, "the newest does not sound yet"
     controls.clear_button.click()
     until(lambda: controls._heard_text.value.endswith("and 2 more that nobody heard"))
-    assert controls.progress.value > 0.05
-    assert controls.log_view.value.count("sent tone (3.0 s)") == 3
-    assert controls.log_view.value.count("tone was cleared") == 3
+    assert controls.progress.value > 0.005
+    until(lambda: controls.log_view.value.count("tone was cleared") == 3)
+    assert controls.log_view.value.count("sent tone (20.0 s)") == 3
 
 
 def test_marks_of_a_cell_have_lines_even_beside_those_of_the_buttons(controls, until):
     controls.mark_button.click()
     controls.up.stream.mark("theirs").result(LIMIT_SECONDS)
     until(lambda: "all before mark-1 was heard" in controls.log_view.value)
-    log = unescape(controls.log_view.value)
-    assert re.search(r"mark 'theirs#\d+' sent.*mark 'theirs#\d+' came back", log)
-    assert "mark 'mark-1" not in log
+    theirs = r"mark 'theirs#\d+' sent.*mark 'theirs#\d+' came back"
+    until(lambda: re.search(theirs, unescape(controls.log_view.value)))
+    assert "mark 'mark-1" not in unescape(controls.log_view.value)
     controls.up.stream.mark("mark-1").result(LIMIT_SECONDS)
     until(lambda: re.search(r"'mark-1#\d+' came back", unescape(controls.log_view.value)))
 
@@ -443,13 +445,13 @@ def test_the_last_picture_is_drawn_at_the_end_and_again_when_more_is_known(
     kept = []
     monkeypatch.setattr(controls, "_keep_last_picture", lambda: kept.append(controls._last_drawn))
     controls.send_button.click()
-    until(lambda: controls.progress.value > 0.02)
+    until(lambda: controls.progress.value > 0.002)
     assert kept == []
     controls.up.stream.close(now=True).result(LIMIT_SECONDS)
     until(lambda: kept)
     assert "<b>Ended</b>: your server closed the connection (1000)" in kept[-1]
     until(lambda: "tone was lost after" in kept[-1])
-    assert " of 3.0 s, lost: your server closed" in kept[-1]
+    until(lambda: " of 20.0 s, lost: your server closed" in kept[-1])
     controls.up.call.hang_up().result(LIMIT_SECONDS)
     until(lambda: "The call: completed" in kept[-1])
     controls._update()
@@ -482,15 +484,15 @@ def test_controls_on_a_stream_that_has_ended_show_how_it_ended(make_call, tone, 
     controls.clear_button.click()
     until(lambda: "mark-1 was lost" in controls.log_view.value)
     why = "your server closed the connection (1000)"
-    late = f"lost after 0.00 of 3.00 s: it came too late, {why}"
+    late = f"lost after 0.00 of 20.00 s: it came too late, {why}"
     assert f"tone was {late}" in controls.log_view.value
-    assert controls._heard_text.value == f"tone 0.0 of 3.0 s, lost: it came too late, {why}"
+    assert controls._heard_text.value == f"tone 0.0 of 20.0 s, lost: it came too late, {why}"
 
 
 def test_two_controls_on_one_stream_show_the_same(controls, tone, until):
     other = StreamControls(controls.up.stream, clips=[tone])
     controls.send_button.click()
-    until(lambda: other.progress.value > 0.03 and controls.progress.value > 0.03)
+    until(lambda: other.progress.value > 0.003 and controls.progress.value > 0.003)
     other.clear_button.click()
     until(lambda: controls.progress.bar_style == other.progress.bar_style == "warning")
     other.close()
@@ -505,7 +507,7 @@ def test_two_calls_have_controls_of_their_own(controls, tone, until):
     )  # fmt: skip
     second = StreamControls(up.server.next_stream().result(LIMIT_SECONDS), clips=[tone])
     second.send_button.click()
-    until(lambda: second.progress.value > 0.03)
+    until(lambda: second.progress.value > 0.003)
     assert controls.progress.value == 0
     assert controls.clear_button.disabled
     second.close()

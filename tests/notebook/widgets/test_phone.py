@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from base64 import b64decode, b64encode
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from twistream_kit.live.dialling.place import place_call
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.notebook.plots.style import YOUR_COLOUR
 from twistream_kit.notebook.widgets._socket import start_widget_socket
-from twistream_kit.notebook.widgets.phone import PhoneWidget
+from twistream_kit.notebook.widgets.phone import PhoneWidget, draw_last_call
 from twistream_kit.protocol.from_twilio import Dtmf
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
@@ -83,7 +84,7 @@ def desk(make_desk):
 def test_it_shows_what_the_telephone_does(desk, until):
     assert desk.widget.call["state"] == "idle"
     desk.ring()
-    assert desk.widget.call["state"] == "ringing"
+    until(lambda: desk.widget.call["state"] == "ringing")
     assert desk.widget.call["other"] == desk.twilio.numbers[0]
     desk.page_says("answer")
     until(lambda: desk.widget.call["state"] == "in-call")
@@ -91,6 +92,46 @@ def test_it_shows_what_the_telephone_does(desk, until):
     desk.page_says("hang_up")
     until(lambda: desk.widget.call["state"] == "idle")
     assert desk.notes() == []
+
+
+def test_it_shows_the_mailbox_and_the_keys_that_were_sent_to_it(desk, until):
+    seen = []
+    desk.widget.observe(lambda change: seen.append(change["new"]["mailbox"]), "call")
+    greeting = Clip.tone(330, 0.1)
+    desk.twilio.phone(NUMBER, "mailbox", greeting=greeting, silence_seconds=0.1)
+    call = desk.twilio.client.calls.create(
+        to=NUMBER,
+        from_=desk.twilio.numbers[0],
+        send_digits="42#",
+        twiml="<Response><Pause length='9'/></Response>",
+    )
+    until(lambda: desk.widget.call["keys"] == "42#")
+    until(lambda: desk.widget.call["state"] == "idle")
+    said = [text for number, text in enumerate(seen) if text not in seen[:number]]
+    assert said[0] in ("", "The mailbox says its greeting")
+    assert "The mailbox beeps" in said
+    assert "The mailbox records" in said
+    assert re.fullmatch(r"The mailbox has recorded 0\.\d s", said[-1])
+    shown = draw_last_call(desk.phone, desk.twilio.calls.find(call.sid))
+    assert "Keys heard" in shown
+    assert "42#" in shown
+    assert "Recorded" in shown
+
+
+def test_a_telephone_without_a_mailbox_shows_neither(desk, until):
+    desk.answered()
+    assert (desk.widget.call["mailbox"], desk.widget.call["keys"]) == ("", "")
+    desk.page_says("hang_up")
+    until(lambda: desk.phone.call is None)
+    shown = draw_last_call(desk.phone, desk.twilio.calls[0])
+    assert "Keys heard" not in shown
+    assert "Recorded" not in shown
+
+
+def test_a_widget_that_is_closed_follows_the_news_no_more(desk):
+    assert len(desk.phone.on_news) == 1
+    desk.widget.close()
+    assert desk.phone.on_news == []
 
 
 def test_a_call_that_is_under_way_already_is_shown_and_heard(desk, until):
@@ -248,7 +289,7 @@ def test_a_closed_widget_leaves_the_call_alone(desk):
     call = desk.phone.call
     desk.widget.close()
     desk.widget.close()
-    assert call.handset.ear.on_frame == []
+    assert desk.widget.pages not in [each.__self__ for each in call.handset.ear.on_frame]
     assert call.handset.mouth.live is None
     assert stream.play(Clip.tone(440, 0.1)).result(LIMIT_SECONDS).ending == "heard"
 
@@ -256,7 +297,7 @@ def test_a_closed_widget_leaves_the_call_alone(desk):
 def test_after_the_call_its_handset_is_let_go(desk, until):
     desk.answered()
     handset = desk.phone.call.handset
-    assert handset.mouth.live is desk.widget.pages.voice
+    until(lambda: handset.mouth.live is desk.widget.pages.voice)
     desk.page_says("hang_up")
     until(lambda: handset.mouth.live is None and handset.ear.on_frame == [])
 
@@ -406,7 +447,7 @@ def test_after_a_call_its_figures_and_what_was_heard_are_kept(desk, until):
     stream = desk.answered()
     stream.play(Clip.tone(440, 0.4)).result(LIMIT_SECONDS)
     desk.page_says("hang_up")
-    until(lambda: desk.phone.state == "idle")
+    until(lambda: desk.phone.state == "idle" and desk.phone.ended is not None)
     kept = desk.widget._draw_last_picture()
     words = (NUMBER, desk.twilio.numbers[0], "Called by", "Lasted", "Heard", "The callee hung up")
     assert [each for each in words if each not in kept] == []
@@ -415,7 +456,7 @@ def test_after_a_call_its_figures_and_what_was_heard_are_kept(desk, until):
     assert f"stroke='{YOUR_COLOUR}'" in drawing
     until(lambda: desk.widget._has_last_picture)
     desk.answered()
-    assert not desk.widget._has_last_picture, "another call has begun"
+    until(lambda: not desk.widget._has_last_picture)  # as another call has begun
 
 
 def test_where_the_notebook_was_not_run_a_picture_stands(desk):

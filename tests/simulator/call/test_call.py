@@ -226,10 +226,12 @@ async def test_leaving_the_simulator_ends_all_calls_and_leaves_nothing(media, si
     with pytest.raises(Exception, match="stopped"):
         await never
     await eventually(lambda: media.endings == [1005])
-    assert {request.params["CallStatus"] for request in site.at("/status")} == {
-        "completed",
-        "canceled",
-    }
+    await eventually(
+        lambda: (
+            {request.params["CallStatus"] for request in site.at("/status")}
+            == {"completed", "canceled"}
+        )
+    )
     await eventually(
         lambda: not {t for t in asyncio.all_tasks() - tasks if "simulat" in t.get_name()}
     )

@@ -138,6 +138,7 @@ async def test_a_one_way_stream_is_stopped_by_twiml_or_by_a_request(twilio, talk
     call, stream = await talking("<Start><Stream url='{}'/></Start><Pause length='30'/>")
     resource = twilio.client.calls(call.sid).streams(stream.sid)
     await asyncio.to_thread(resource.update, status="stopped")
+    await eventually(lambda: stream.ended)
     assert stream.ended == EndCause("stopped-by-request")
     assert not call.over
 

@@ -291,7 +291,8 @@ async def test_malformed_application_or_trunk_changes_nothing(twilio, change, co
     "options",
     [
         {"machine_detection": "Enable"},
-        {"machine_detection": "DetectMessageEnd", "machine_detection_timeout": 30},
+        {"machine_detection": "DetectMessageEnd", "machine_detection_timeout": 3},
+        {"machine_detection": "DetectMessageEnd", "machine_detection_timeout": 59},
         {"machine_detection": "Enable", "async_amd": "true", "time_limit": 60},
         {"async_amd": "true", "async_amd_status_callback": "https://example.com/amd"},
         {"machine_detection_silence_timeout": 2000, "record": True},
@@ -308,7 +309,8 @@ async def test_machine_detection_is_accepted(twilio, options):
     [
         ({"machine_detection": "enable"}, 20422),
         ({"async_amd": "yes"}, 20422),
-        ({"machine_detection_timeout": 0}, 20422),
+        ({"machine_detection_timeout": 2}, 20422),
+        ({"machine_detection_timeout": 60}, 20422),
         ({"machine_detection_speech_threshold": 999}, 20422),
         ({"machine_detection_speech_end_threshold": 5001}, 20422),
         ({"machine_detection_silence_timeout": 1999}, 20422),

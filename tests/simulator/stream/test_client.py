@@ -127,6 +127,7 @@ async def test_a_call_goes_from_connected_to_stop_and_the_server_sees_1005():
         for number in range(5):
             client.tick(number * 0.02, SILENT_FRAME)
             await asyncio.sleep(0.005)  # sleeps: stands for the beat, four times as fast
+        await eventually(lambda: client.sent["mark"])
         client.press("7")
         await client.stop()
         assert await client.wait_closed() == StreamEnding(STOPPED, 1005)
@@ -148,9 +149,9 @@ async def test_what_the_server_sends_is_heard():
         client = client_for(url)
         await client.connect()
         heard = b""
-        for number in range(60):
+        await eventually(lambda: client.leg.received["media"])
+        for number in range(10):
             heard += client.tick(number * 0.02, SILENT_FRAME)
-            await asyncio.sleep(0.002)  # sleeps: stands for the beat, ten times as fast
         await client.stop()
     assert heard.replace(b"\xff", b"") == sound * 2
 
@@ -474,7 +475,7 @@ async def test_a_server_that_goes_away_while_the_call_lasts_leaves_no_task_behin
         await client.connect()
         client.tick(0.0, SILENT_FRAME)
     await ticking(client)
-    assert {task for task in asyncio.all_tasks() - before if not task.done()} == set()
+    await eventually(lambda: all(task.done() for task in asyncio.all_tasks() - before))
 
 
 # How a stream fails to open ------------------------------------------------------------------
@@ -584,17 +585,18 @@ async def test_a_query_string_is_31920_when_the_behaviour_is_strict():
 
 
 async def test_cancelling_the_handshake_leaves_no_socket():
-    gone = asyncio.Event()
+    asked, gone = asyncio.Event(), asyncio.Event()
 
     async def silent(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
+        asked.set()
         await reader.read()
         gone.set()
 
     async with tcp_server(silent) as url:
         client = client_for(url)
         attempt = asyncio.create_task(client.connect())
-        await asyncio.sleep(0.05)  # sleeps: until the attempt is under way
+        await soon(asked.wait())
         attempt.cancel()
         with pytest.raises(asyncio.CancelledError):
             await attempt

@@ -238,7 +238,7 @@ class StreamState:
 
         A thread begins some time after the messages behind *start* have arrived, and has no first
         step after which it lets others work, as a coroutine has.  So what arrives is kept until
-        `EARLY_SECONDS` after its begin, or until it first waits for a playback, and each reader
+        `EARLY_SECONDS` after its beginning, or until it first waits for a playback, and each reader
         that it makes meanwhile begins with that.
         """
         self._handler_thread = threading.get_ident()
@@ -588,7 +588,7 @@ class StreamState:
             self._early.append((now, message))
 
     def _take_early(self) -> list[tuple[float, from_twilio.Message]]:
-        """Return what arrived since *start*, for a reader that the handler makes at its begin."""
+        """Return what arrived since *start*, for a reader that the handler makes at its start."""
         if self._early is None or threading.get_ident() != self._handler_thread:
             return []
         return list(self._early)

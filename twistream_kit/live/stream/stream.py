@@ -267,7 +267,7 @@ class MediaStream:
     def audio(self) -> Reader[NDArray[np.int16]]:
         """Return a reader of the caller's audio from now on: int16, mono, 8000 Hz, 20 ms each.
 
-        At the begin of the handler it misses nothing; see `events`.
+        At the beginning of the handler it misses nothing; see `events`.
         """
         return self._state.read_audio()
 

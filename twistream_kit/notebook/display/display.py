@@ -34,6 +34,7 @@ from twistream_kit.notebook.display.rows import (
     ROWS,
     draw_meter,
     find_columns,
+    set_code,
     show_reasons,
     show_row,
     show_rows,
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from twistream_kit.pending import Pending
     from twistream_kit.protocol.service_codes import ServiceCode
     from twistream_kit.simulator.caller import Script
+    from twistream_kit.simulator.fault_report import FaultReport
     from twistream_kit.simulator.model.debugger import Debugger, DebuggerEntry
     from twistream_kit.simulator.phone import Phone
     from twistream_kit.simulator.report import CallReport
@@ -328,6 +330,7 @@ def _list_times(measured: Turns) -> Iterator[Sequence[object]]:
         yield code(figure.name), figure.describe().replace(" ms", "\N{NO-BREAK SPACE}ms")
     is_tried = measured.is_sound_tried or measured.false_barge_ins
     yield code("false_barge_ins"), measured.false_barge_ins if is_tried else "not tried"
+    yield code("cleared"), measured.cleared
     cut_off = f"{measured.cut_off_ms:.0f}\N{NO-BREAK SPACE}ms" if measured.cut_off_ms else "none"
     yield code("cut_off_ms"), cut_off
 
@@ -418,6 +421,25 @@ def show_load_report(report: LoadReport) -> Html:
     )
 
 
+def show_fault_report(report: FaultReport) -> Html:
+    """What a server survives: a row for each fault, and below what to do about the red ones."""
+    repairs = [
+        join(
+            strong(row.name),
+            f": {row.title}",
+            bullets([f"A good server: {row.good}", set_code(f"Repair: {row.repair}"), row.source]),
+        )
+        for row in report.rows
+        if not row.ok
+    ]
+    return join(
+        paragraph(strong(report.headline)),
+        show_rows(report.rows, "Faults"),
+        bullets(repairs),
+        paragraph(f"An ordinary call: {report.ordinary}. Timing: {report.timing}"),
+    )
+
+
 def show_script(script: Script) -> Html:
     """The steps of a script, each in a row."""
     return show_rows(script.steps, repr(script).partition("\n")[0])
@@ -459,5 +481,6 @@ DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.simulator.phone", "Phone"): show_phone,
     ("twistream_kit.simulator.report", "CallReport"): show_call_report,
     ("twistream_kit.simulator.caller", "Script"): show_script,
+    ("twistream_kit.simulator.fault_report", "FaultReport"): show_fault_report,
 }
 """Where each displayed class is defined, under what name, and what shows it."""

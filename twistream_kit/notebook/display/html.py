@@ -49,7 +49,12 @@ def join(*parts: object) -> Html:
 
 
 def code(value: object, *, breakable: bool = False) -> Html:
-    """Return `value` in the font of code; a `breakable` one may go on in the next line."""
+    """Return `value` in the font of code, and nothing for nothing, which would be an empty box.
+
+    A `breakable` one may go on in the next line.
+    """
+    if value is None or value == "":
+        return EMPTY
     breaks = ";overflow-wrap:anywhere" if breakable else ""
     return Html(f'<code style="white-space:pre-wrap{breaks}">{text(value)}</code>')
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from twistream_kit.protocol.marks import PlayOutcome
     from twistream_kit.simulator.call.call import SimulatedCall
     from twistream_kit.simulator.caller import CallerAct
+    from twistream_kit.simulator.fault_report import FaultRow
     from twistream_kit.simulator.model.debugger import DebuggerEntry, Unlogged
 
 MOST_ROWS = 100
@@ -248,7 +249,14 @@ def _list_turn_cells(turn: Turn) -> Sequence[object]:
     if turn.ending == "not heard":
         times = ("–", "–")
     overlap = f"{turn.overlap_ms:.0f}" if turn.overlap_ms else ""
-    return (turn.who, *times, turn.delay, overlap, turn.outcome, turn.kind)
+    step = "" if turn.kind == "speech" else turn.kind
+    return (turn.who, *times, turn.delay, overlap, turn.outcome, step)
+
+
+def _list_fault_cells(row: FaultRow) -> Sequence[object]:
+    outcome = join(badge("error"), " red") if row.outcome == "red" else row.outcome
+    next_call = EMPTY if row.next_call_ms is None else f"{row.next_call_ms:.0f}"
+    return (code(row.name), outcome, row.seen, next_call, row.process)
 
 
 def _list_play_outcome_cells(outcome: PlayOutcome) -> Sequence[object]:
@@ -452,7 +460,7 @@ ROWS: dict[tuple[str, str], Columns] = {
         lambda figure: (figure.name, figure.value, set_small(figure.definition)),
     ),
     ("twistream_kit.diagnosis.turn", "Turn"): Columns(
-        "A turn", ("who", "from (s)", "to (s)", "delay", "both spoke (ms)", "how it ended", "kind"),
+        "A turn", ("who", "from (s)", "to (s)", "delay", "overlap (ms)", "how it ended", "step"),
         _list_turn_cells,
     ),
     ("twistream_kit.diagnosis.turn_figures", "TurnFigure"): Columns(
@@ -485,6 +493,10 @@ ROWS: dict[tuple[str, str], Columns] = {
             share.number, share.host, share.pid, share.calls, f"{share.late_seconds:.2f}",
             f"{share.busy:.0%}", f"{share.own_late_ms:.1f}",
         ),
+    ),
+    ("twistream_kit.simulator.fault_report", "FaultRow"): Columns(
+        "A fault", ("fault", "outcome", "what was seen", "next call (ms)", "process"),
+        _list_fault_cells,
     ),
     ("twistream_kit.capture.summary", "Gap"): Columns(
         "A gap", ("at (s)", "length (s)"), lambda gap: (f"{gap.at:.2f}", f"{gap.seconds:.2f}")

@@ -182,6 +182,10 @@ VALUES: dict[tuple[str, str], Callable[[Any], Html]] = {
     ),
     ("twistream_kit.audio.measure", "Spectrum"): show_spectrum,
     ("twistream_kit.audio.resample", "Resampler"): show_resampler,
+    ("twistream_kit.audio.tone_detector", "Tone"): _make_show(
+        "kind key hz begin end level_db twist_db", "A tone"
+    ),
+    ("twistream_kit.audio.tone_detector", "ToneDetector"): _make_show("seconds", "A tone detector"),
     ("twistream_kit.audio.voice_trigger", "VoiceTrigger"): show_voice_trigger,
     ("twistream_kit.diagnosis.speech", "SpeechDetector"): show_speech_detector,
     ("twistream_kit.live.settings.secret", "Secret"): show_secret,
@@ -193,6 +197,9 @@ VALUES: dict[tuple[str, str], Callable[[Any], Html]] = {
     ),
     ("twistream_kit.simulator.model.assumptions", "Behaviour"): partial(
         show_fields, "How simulated Twilio behaves"
+    ),
+    ("twistream_kit.simulator.line.line", "Line"): partial(
+        show_fields, "What a line does to sound"
     ),
     (_FROM, "Connected"): partial(show_message, "Connected, from Twilio"),
     (_FROM, "MediaFormat"): partial(show_message, "What the payloads hold"),

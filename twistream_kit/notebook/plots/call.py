@@ -112,8 +112,12 @@ def plot_timeline(capture: Capture) -> Figure:
     A dashed purple line is a clear; the grey field after it is the silence that follows, if there
     was something to discard.
     The hatched field is the deaf window, during which an interruption by the caller would have had
-    no effect; if a clear ended it early, the legend gives the length that it would have had.  A
-    black triangle is an underrun: Twilio ran out of sound in the middle of a playback.
+    no effect without a clear, since that sound waited at Twilio already; if a clear ended it early,
+    the legend gives the length that it would have had.  A black triangle is an underrun: Twilio ran
+    out of sound, and more of the same utterance came later.
+
+    The time is that of the messages.  `plot_turns` counts in the frames that the caller heard, and
+    there the voice of the caller stands 20 to 80 ms earlier, 40 ms in calls of the simulator.
 
     If Twilio reported the progress of the call (status callbacks), a lane at the top shows the
     reports, also those from before the stream began.  Reports that lie too far outside the picture

@@ -42,6 +42,7 @@ from twistream_kit.notebook.widgets.phone_pages import PhonePages
 from twistream_kit.pending import on_worker
 from twistream_kit.simulator.call.call import SimulatedCall
 from twistream_kit.simulator.call.endpoint import EndpointState
+from twistream_kit.simulator.call.mailbox import MailboxState
 from twistream_kit.simulator.phone import Phone
 
 KEYS = "123456789*0#"
@@ -78,6 +79,8 @@ class PhoneWidget(KeepsLastPicture, HearingWidget):
     what the caller hears; the microphone is the caller's voice, and so is a file that is said.  If
     a telephone is shown again, in the same cell or another, the earlier widget is retired; the new
     one has its files, and in a page that had the sound it has the sound.
+
+    It shows the keys that it was sent (`Phone.keys_heard`), and of a mailbox what it does.
 
     A key of the keyboard presses the telephone's while the focus is in it; chords, such as
     Shift+Enter, are always Jupyter's.
@@ -154,6 +157,7 @@ class PhoneWidget(KeepsLastPicture, HearingWidget):
         self.on_msg(self._take_message)
         self._in_call: SimulatedCall | None = None
         self._end_following: Callable[[], None] = phone.follow(self._follow)
+        phone.on_news.append(self._show_news)
         if phone.state == "in-call":
             self._follow("in-call")
         _take_over(phone, self)
@@ -196,6 +200,8 @@ class PhoneWidget(KeepsLastPicture, HearingWidget):
         if self.is_retired:
             return
         self._end_following()
+        if self._show_news in self._phone.on_news:
+            self._phone.on_news.remove(self._show_news)
         self.pages.detach()
         self._files.close()
         if self.pages.channel is not None:
@@ -229,6 +235,9 @@ class PhoneWidget(KeepsLastPicture, HearingWidget):
         if state == "idle" and self._in_call is not None:
             # Drawing takes a while, and this is the kit's loop.
             on_worker("twistream_kit last picture", self._keep_last_picture)
+
+    def _show_news(self) -> None:
+        self.call = {**self.call, **_describe_news(self._phone)}
 
     def _draw_last_picture(self) -> Html | None:
         call = self._in_call
@@ -290,7 +299,10 @@ def _return_clip(clip: Clip) -> Clip:
 
 
 def _describe_call(phone: Phone, state: EndpointState) -> dict[str, Any]:
-    """Return the state, the other number, the time of the answer in ms since 1970, and the end."""
+    """Return the state, the other number, the time of the answer in ms since 1970, and the rest.
+
+    The rest is how the call ended, the keys that were heard, and what the mailbox does.
+    """
     call = phone.call
     other = ""
     since = None
@@ -304,7 +316,24 @@ def _describe_call(phone: Phone, state: EndpointState) -> dict[str, Any]:
         "since": since,
         "at": round(1000 * time.time()),
         "ended": f"{ended[:1].upper()}{ended[1:]}." if ended else "",
+        **_describe_news(phone),
     }
+
+
+def _describe_news(phone: Phone) -> dict[str, str]:
+    """Return the keys that the telephone has heard, and what its mailbox does, in words."""
+    mailbox = "" if phone.mailbox is None else _MAILBOX_IN_WORDS[phone.mailbox]
+    if phone.mailbox == "done":
+        mailbox = f"The mailbox has recorded {phone.recorded.seconds:.1f} s"
+    return {"keys": phone.keys_heard, "mailbox": mailbox}
+
+
+_MAILBOX_IN_WORDS: dict[MailboxState, str] = {
+    "greeting": "The mailbox says its greeting",
+    "beep": "The mailbox beeps",
+    "recording": "The mailbox records",
+    "done": "",
+}
 
 
 def _take_over(phone: Phone, widget: PhoneWidget) -> None:
@@ -328,6 +357,8 @@ def draw_last_call(phone: Phone, call: SimulatedCall) -> Html:
         "Began": "" if call.started is None else f"{call.started:%Y-%m-%d %H:%M:%S} UTC",
         "Lasted": f"{call.seconds or 0} s",
         "Heard": f"{heard.seconds:.1f} s",
+        "Keys heard": phone.keys_heard,
+        "Recorded": "" if phone.mailbox is None else f"{phone.recorded.seconds:.1f} s",
         "Ended": f"{end[:1].upper()}{end[1:]}" if end else call.status,
     }
     table = pairs(

@@ -11,7 +11,7 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.diagnosis.twiml import review_twiml
 from twistream_kit.errors import WavError
 from twistream_kit.protocol.ending import EndCause
-from twistream_kit.simulator.call._speech import VerbAudio, make_error_tone
+from twistream_kit.simulator.call._speech import VerbAudio, make_error_tone, make_key_tones
 from twistream_kit.simulator.call._trial import intercept
 from twistream_kit.simulator.call.context import CallContext, Source
 from twistream_kit.simulator.call.streams import CallStreams
@@ -126,7 +126,7 @@ class TwimlInterpreter:
             case Say():
                 await self._speech.read(verb.text, verb.loop)
             case Play() if verb.digits:
-                await self._speech.say(_make_tones(verb.digits), verb.loop)
+                await self._speech.say(make_key_tones(verb.digits), verb.loop)
             case Play():
                 await self._speech.say(await self._fetch_sound(verb.url), verb.loop)
             case PlayBody():
@@ -200,12 +200,3 @@ def _load(content: bytes) -> Clip:
     from twistream_kit.audio.load import load_clip
 
     return load_clip(BytesIO(content))
-
-
-def _make_tones(digits: str) -> bytes:
-    """Return the sound of <Play digits>: DTMF, and half a second of silence for each w."""
-    return b"".join(
-        (Clip.silence(0.5) if letter == "W" else Clip.dtmf(letter)).payload
-        for letter in digits.upper()
-        if letter in "0123456789*#ABCDW"
-    )

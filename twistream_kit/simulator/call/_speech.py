@@ -1,4 +1,4 @@
-"""The sound of Say, Play and application errors, in frames of 20 ms.
+"""The sound of Say, Play, keys and application errors, in frames of 20 ms.
 
 There is no speech synthesis here.  Each word is a beep of the length of the word, so that a
 sentence can be recognised and measured; an application error is a falling pair of tones
@@ -12,7 +12,12 @@ from functools import lru_cache
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
-from twistream_kit.simulator.model.assumptions import SILENCE, SILENT_FRAME
+from twistream_kit.simulator.model.assumptions import (
+    SENT_GAP_MS,
+    SENT_KEY_MS,
+    SILENCE,
+    SILENT_FRAME,
+)
 
 SECONDS_PER_LETTER = 0.06
 """About 150 English words a minute."""
@@ -72,6 +77,26 @@ def make_beeps(text: str) -> bytes:
     """Return the beeps for `text`, as PCMU."""
     # Words longer than 40 letters are cut, so that no beep lasts for minutes.
     return b"".join(_make_word(min(len(word), 40)) for word in text.split())
+
+
+def make_key_tones(digits: str) -> bytes:
+    """Return the sound of keys as PCMU: DTMF, and a pause for each w and W.
+
+    Args:
+        digits: Keys, ``w`` for half a second and ``W`` for a second (§6.8); other letters are
+            left out.
+    """
+    return b"".join(
+        Clip.silence(PAUSES[letter]).payload
+        if letter in PAUSES
+        else Clip.dtmf(letter.upper(), tone_ms=SENT_KEY_MS, gap_ms=SENT_GAP_MS).payload
+        for letter in digits
+        if letter in PAUSES or letter.upper() in "0123456789*#ABCD"
+    )
+
+
+PAUSES = {"w": 0.5, "W": 1.0}
+"""The letters among keys that stand for a pause, and its seconds (§6.8)."""
 
 
 @lru_cache(maxsize=1)

@@ -14,12 +14,14 @@ from typing import Literal, overload
 
 from twistream_kit.listing import Listing
 from twistream_kit.protocol.ending import EndCause
+from twistream_kit.simulator.call._detection_run import DetectionRun
 from twistream_kit.simulator.call._interpreter import TwimlInterpreter
-from twistream_kit.simulator.call._speech import VerbAudio
+from twistream_kit.simulator.call._speech import VerbAudio, make_key_tones
 from twistream_kit.simulator.call._trial import TrialPrompt, limit_time, make_web_client
 from twistream_kit.simulator.call.context import CallContext, CallPlan, Source
 from twistream_kit.simulator.call.endpoint import Endpoint
 from twistream_kit.simulator.call.handset import Handset
+from twistream_kit.simulator.call.machine_detection import AnsweredBy
 from twistream_kit.simulator.call.streams import CallStreams
 from twistream_kit.simulator.call.web import (
     Callbacks,
@@ -102,6 +104,7 @@ class SimulatedCall:
         self._speech = VerbAudio()
         self._trial_prompt = TrialPrompt(self._speech)
         self._interpreter = TwimlInterpreter(self, context, self._web, self._speech, self.streams)
+        self._detection = self._make_detection()
         self._work: asyncio.Task[None] | None = None
         self._script: asyncio.Task[None] | None = None
         self._limit: asyncio.TimerHandle | None = None
@@ -122,6 +125,12 @@ class SimulatedCall:
     def direction(self) -> str:
         """``outbound-api`` or ``inbound``."""
         return self.plan.direction
+
+    @property
+    def answered_by(self) -> AnsweredBy | None:
+        """The verdict of machine detection; None without one (§6.8)."""
+        verdict = None if self._detection is None else self._detection.verdict
+        return None if verdict is None else verdict.answered_by
 
     @property
     def over(self) -> bool:
@@ -213,15 +222,18 @@ class SimulatedCall:
     def redirect(self, source: Source) -> None:
         """End the running verb and continue with the TwiML of `source` (§6.4)."""
         self._replacement = source
+        if self._detection is not None:
+            self._detection.give_up()
         self.streams.stopped_by = EndCause("twiml-replaced")
         if self._script is not None:
             self._script.cancel()
 
     def make_params(self) -> dict[str, str]:
         """Return the parameters of a voice request, with the present status (§6.5)."""
-        return make_voice_params(
+        params = make_voice_params(
             self.plan, call_sid=self.sid, account_sid=self.account_sid, status=self.status
         )
+        return params if self._detection is None else params | self._detection.make_params()
 
     def pick_up(self) -> None:
         """Answer the call if it is not answered yet: sound flows from now on."""
@@ -283,6 +295,10 @@ class SimulatedCall:
             if not await self._trial_prompt.wait_for_key():
                 self.end("completed", EndCause("twilio-hung-up", detail="no key was pressed"))
                 return
+        # The sound of the keys is over before a stream can begin, so that none carries it (§10.46).
+        await self._speech.say(make_key_tones(self.plan.digits))
+        if self._detection is not None:
+            await self._detection.wait()
         source: Source | None = self._replacement or self.plan.source
         while source is not None:
             self._replacement = None
@@ -296,6 +312,15 @@ class SimulatedCall:
             source = self._replacement
         self.end("completed", self._describe_last_verb())
 
+    def _make_detection(self) -> DetectionRun | None:
+        plan, context = self.plan.detection, self._context
+        if plan is None:
+            return None
+        callbacks = Callbacks(self._web, context.debugger, self.sid)
+        return DetectionRun(
+            plan, callbacks, context.debugger, call_sid=self.sid, account_sid=self.account_sid
+        )
+
     def _describe_last_verb(self) -> EndCause:
         """Return that no verb is left, and what ended the stream before, if there was one."""
         ended = self.stream_ended_by
@@ -308,6 +333,8 @@ class SimulatedCall:
         inbound = self.handset.mouth.take_frame()
         if self.over:  # a script has hung up before this frame
             return
+        if self._detection is not None:
+            self._detection.feed(inbound)
         outbound = self.streams.tick(now, inbound, self._speech.take_frame)
         self.handset.ear.hear(outbound, now)
 
@@ -318,6 +345,9 @@ class SimulatedCall:
         self.progress.tell("completed", last)
         await self.progress.wait_delivered()
         await self._stream_callbacks.wait_delivered()
+        if self._detection is not None:
+            await self._detection.wait_delivered()
+            self._detection.drop()
         self.progress.drop()
         self._stream_callbacks.drop()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from twistream_kit.simulator.call.machine_detection import DetectionSettings
 from twistream_kit.simulator.call.twiml import Next
 from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.model.debugger import Debugger
@@ -72,6 +73,21 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class DetectionPlan:
+    """The machine detection of a requested call (§6.8).
+
+    Attributes:
+        settings: Its parameters.
+        in_background: Whether the TwiML is not held back until the verdict.
+        callback: Where the verdict is sent if it is found in the background.
+    """
+
+    settings: DetectionSettings
+    in_background: bool = False
+    callback: Callback = Callback()
+
+
+@dataclass(frozen=True, slots=True)
 class CallPlan:
     """The parameters of a requested call.
 
@@ -85,6 +101,8 @@ class CallPlan:
         ring_limit: The longest ringing time, in seconds.
         time_limit: The longest duration after the answer, in seconds, or None.
         number_sid: The SID of the account's own number in the call.
+        digits: The keys that are sent to the callee before the TwiML, with ``w`` and ``W``.
+        detection: How to find out whether a machine answers; None for not at all.
     """
 
     to: str
@@ -96,3 +114,5 @@ class CallPlan:
     ring_limit: float = 60.0
     time_limit: float | None = None
     number_sid: str | None = None
+    digits: str = ""
+    detection: DetectionPlan | None = None

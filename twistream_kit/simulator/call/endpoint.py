@@ -10,14 +10,17 @@ from typing import Generic, Literal, Protocol, TypeVar
 from twistream_kit.audio.clip import Clip
 from twistream_kit.pending import Guard, Pending, fulfil
 from twistream_kit.simulator.call.handset import Handset
+from twistream_kit.simulator.call.mailbox import MailboxSettings
 
-AnswerMode = Literal["auto", "manual", "busy", "never", "reject"]
+AnswerMode = Literal["auto", "manual", "busy", "never", "reject", "mailbox"]
 """The reaction of a telephone when it rings."""
 
 EndpointState = Literal["idle", "dialling", "ringing", "in-call"]
 """The state of a telephone."""
 
-_AFTER_RINGING = {"auto": "answered", "busy": "busy", "reject": "rejected"}
+_AFTER_RINGING = {
+    "auto": "answered", "mailbox": "answered", "busy": "busy", "reject": "rejected",
+}  # fmt: skip
 
 
 class HasHandset(Protocol):
@@ -41,6 +44,7 @@ class Endpoint(Generic[CallT]):
         mode: The reaction when it rings.
 
     Attributes:
+        mailbox: What it does after it was called and has answered; None for no mailbox.
         on_state: Functions called on the loop with each new state, before any sound is heard in it.
     """
 
@@ -48,6 +52,7 @@ class Endpoint(Generic[CallT]):
         self.on_state: list[Callable[[EndpointState], None]] = []
         self.number = number
         self.mode = mode
+        self.mailbox: MailboxSettings | None = None
         self.state: EndpointState = "idle"
         self.call: CallT | None = None
         self._newest: CallT | None = None

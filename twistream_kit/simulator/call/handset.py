@@ -20,6 +20,8 @@ from twistream_kit.audio.g711 import decode_ulaw, encode_ulaw
 from twistream_kit.pending import Guard
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
+from twistream_kit.simulator.line.line import Line
+from twistream_kit.simulator.line.stream import ByteDelay, LineStream
 from twistream_kit.simulator.model.assumptions import (
     ECHO_DELAY_MS,
     ECHO_GAIN,
@@ -45,22 +47,38 @@ DROPPED = "heard; the sound is kept of the last ten ended calls only"
 
 
 class Handset:
-    """A mouth and an ear, with the latency and the echo of `behaviour`."""
+    """A mouth and an ear, with the latency, the echo and the line of `behaviour`.
 
-    def __init__(self, behaviour: Behaviour | None = None) -> None:
+    Args:
+        behaviour: The switches for behaviour of Twilio that is not known.
+        speech_db: The level of the speech that will be said, in dBFS, for the noise of the line.
+    """
+
+    def __init__(
+        self, behaviour: Behaviour | None = None, *, speech_db: float | None = None
+    ) -> None:
         behaviour = behaviour or Behaviour()
         latency = count_frames(behaviour.latency_ms)
+        there, back = behaviour.way_there, behaviour.way_back
         self.mouth = Mouth(latency)
+        if there is not None:
+            self.mouth.line = there.open(speech_db=speech_db)
         if behaviour.echo:
             self.mouth.echo = DelayLine(count_frames(ECHO_DELAY_MS))
-            self.ear: Ear = _LeakingEar(latency, self.mouth)
+        if behaviour.echo or (there is not None and there.has_echo):
+            self.ear: Ear = _LeakingEar(latency, self.mouth, back)
         else:
-            self.ear = Ear(latency)
+            self.ear = Ear(latency, back)
 
     @property
     def heard(self) -> Clip:
         """The sound that reached the ear so far; callable from any thread."""
         return self.ear.heard
+
+    @property
+    def clean(self) -> Clip:
+        """The same as it would be if the line did no more than delay it; from any thread."""
+        return self.ear.clean
 
     def drop(self) -> None:
         """Forget all sound, after the end of the call."""
@@ -84,6 +102,8 @@ class Mouth:
     Attributes:
         live: A microphone that is heard while no utterance is said; None without one.
         prompter: What decides before each frame what is said, such as a script; or None.
+        line: What the line does to it; None for nothing.
+        said: With a line, all that was said, before the line changed it.
     """
 
     def __init__(self, latency_frames: int = 0) -> None:
@@ -92,6 +112,8 @@ class Mouth:
         self._utterances: list[Utterance] = []  # an empty deque takes ten times the memory
         self._delay = DelayLine(latency_frames)
         self.echo: DelayLine | None = None
+        self.line: LineStream | None = None
+        self.said = bytearray()
         self._leaking = SILENT_FRAME
 
     @property
@@ -117,6 +139,9 @@ class Mouth:
             frame = self._take_spoken()
         if self.echo is not None:
             frame = _mix(frame, self.echo.pass_through(self._leaking))
+        if self.line is not None:
+            self.said += frame
+            frame = self.line.take(frame, self._leaking)
         return self._delay.pass_through(frame)
 
     def stop(self) -> None:
@@ -129,7 +154,8 @@ class Mouth:
 
     def drop(self) -> None:
         """Forget the microphone and what is on its way, after the end of the call."""
-        self.live = self.echo = None
+        self.live = self.echo = self.line = None
+        self.said = bytearray()
         self._delay.drop()
 
     def leak(self, frame: bytes) -> None:
@@ -263,16 +289,25 @@ class Ear:
 
     Attributes:
         latency_frames: How many frames later than it was sent a frame is heard.
+        clean_frame: The newest frame as it would be heard if the line did no more than delay it.
         on_frame: Functions called with each frame and the monotonic time in seconds.
         first_audible_at: The time of the first frame that was not silent, or None.
         last_audible_at: The time of the last such frame, or None.
     """
 
-    def __init__(self, latency_frames: int = 0) -> None:
+    def __init__(self, latency_frames: int = 0, line: Line | None = None) -> None:
         self._heard = bytearray()
         self._is_dropped = False
-        self.latency_frames = latency_frames
         self._delay = DelayLine(latency_frames)
+        self._line: LineStream | None = None
+        self._clean = self._heard
+        if line is not None:
+            self._line = line.open(is_back=True)
+            self._line_delay = ByteDelay(line.delay_samples)
+            self._clean = bytearray()
+            latency_frames += count_frames(line.delay_ms)
+        self.latency_frames = latency_frames
+        self.clean_frame = SILENT_FRAME
         self.on_frame: list[Callable[[bytes, float], None]] = []
         self.first_audible_at: float | None = None
         self.last_audible_at: float | None = None
@@ -284,9 +319,14 @@ class Ear:
 
     def hear(self, frame: bytes, now: float) -> bytes:
         """Take a frame; return the frame that is heard now, an earlier one if there is latency."""
-        frame = self._delay.pass_through(frame)
+        clean = frame = self._delay.pass_through(frame)
+        if self._line is not None:
+            clean = self._line_delay.take(frame)
+            frame = self._line.take(frame)
+            self._clean += clean
         self._heard += frame
-        if is_audible(frame):
+        self.clean_frame = clean
+        if is_audible(clean):
             self.last_audible_at = now
             if self.first_audible_at is None:
                 self.first_audible_at = now
@@ -305,7 +345,8 @@ class Ear:
 
     def drop(self) -> None:
         """Forget what was heard, after the end of the call."""
-        self._heard = bytearray()
+        self._heard = self._clean = bytearray()
+        self._line = None
         self._delay.drop()
         self.on_frame = []
         self._is_dropped = True
@@ -313,17 +354,25 @@ class Ear:
     @property
     def heard(self) -> Clip:
         """A copy of the sound so far; empty after `drop`, and named so."""
+        return self._copy(self._heard)
+
+    @property
+    def clean(self) -> Clip:
+        """The same as it would be if the line did no more than delay it."""
+        return self._copy(self._clean)
+
+    def _copy(self, sound: bytearray) -> Clip:
         clip = Clip(b"", DROPPED if self._is_dropped else "heard")
         # Skips Clip's own check: if a server sends a whole WAV file, the caller hears it.
-        object.__setattr__(clip, "payload", bytes(self._heard))
+        object.__setattr__(clip, "payload", bytes(sound))
         return clip
 
 
 class _LeakingEar(Ear):
     """An ear whose sound the mouth picks up as an echo."""
 
-    def __init__(self, latency_frames: int, mouth: Mouth) -> None:
-        super().__init__(latency_frames)
+    def __init__(self, latency_frames: int, mouth: Mouth, line: Line | None = None) -> None:
+        super().__init__(latency_frames, line)
         self._mouth = mouth
 
     def hear(self, frame: bytes, now: float) -> bytes:

@@ -17,6 +17,7 @@ from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, CAPACITY_SECONDS, MEDIA_DISCARDED
 from twistream_kit.protocol.rest import PROGRESS_EVENTS
 from twistream_kit.protocol.to_twilio import INVALID_MESSAGE, MALFORMED_MESSAGE
+from twistream_kit.simulator.line.line import Line, check_line
 
 HANDSHAKE_SECONDS = 10.0
 """1 [ASM]: if the server has not answered the upgrade by then, 31901 is logged."""
@@ -135,6 +136,15 @@ ECHO_DELAY_MS = 200
 ECHO_GAIN = 0.1
 """34 [ASM]: the amplitude of the echo, -20 dB."""
 
+FAX_HZ = 2100
+"""41 [ASM]: the tone by which a fax machine that answers is known (ITU-T T.30: 2100 Hz, CED)."""
+
+FAX_SECONDS = 0.5
+"""41 [ASM]: how long that tone has to last; a fax machine sends it for 2.6 to 4 s (T.30)."""
+
+SENT_KEY_MS, SENT_GAP_MS = 100, 100
+"""46 [ASM]: the length of each key of SendDigits and ``<Play digits>``, and of the gap after it."""
+
 
 ExtraFields = Literal["drop", "execute"]
 EndedCallUpdate = Literal[404, 400]
@@ -186,6 +196,10 @@ class Behaviour:
         echo: 34 [ASM]: the caller's microphone picks up the sound of its loudspeaker.
         plays_after_close: 37 [ASM]: whether the buffered sound is still heard after the server
             closes, which is not known.  False: it is lost, and with it the last words of a call.
+        line: What the caller's line does to what the caller says, on its way to the server: a
+            `Line`, the name of a profile, or None.
+        line_back: What it does to what the caller hears; None for `Line.way_back` of `line`: the
+            same losses, delay and jitter, without what the microphone does.
 
     Example:
         >>> import twistream_kit as kit
@@ -211,6 +225,8 @@ class Behaviour:
     latency_ms: int = 0
     echo: bool = False
     plays_after_close: bool = False
+    line: Line | str | None = None
+    line_back: Line | str | None = None
 
     def __post_init__(self) -> None:
         for name in ("playout_delay_ms", "latency_ms"):
@@ -221,9 +237,30 @@ class Behaviour:
             if (value := getattr(self, name)) not in get_args(legal):
                 choices = ", ".join(map(repr, get_args(legal)))
                 raise WrongValue(f"{name} is {value!r}; it must be one of {choices}")
+        for name in ("line", "line_back"):
+            line = check_line(getattr(self, name), name)
+            object.__setattr__(self, name, line)
+            if line is not None:
+                line.prepare()  # not on the loop of the calls
 
     def __repr__(self) -> str:
         return describe_changes(self)
+
+    @property
+    def way_there(self) -> Line | None:
+        """The line for what the caller says; None if it passes unchanged."""
+        return _leave_clean_out(self.line)
+
+    @property
+    def way_back(self) -> Line | None:
+        """The line for what the caller hears; None if it passes unchanged."""
+        if self.line_back is None and isinstance(self.line, Line):
+            return _leave_clean_out(self.line.way_back)
+        return _leave_clean_out(self.line_back)
+
+
+def _leave_clean_out(line: Line | str | None) -> Line | None:
+    return line if isinstance(line, Line) and not line.is_clean else None
 
 
 def check_behaviour(behaviour: object) -> Behaviour:

@@ -78,7 +78,7 @@ def make_call_json(call: SimulatedCall) -> dict[str, Any]:
         "price": None,
         "price_unit": "USD",
         "direction": call.direction,
-        "answered_by": None,
+        "answered_by": call.answered_by,
         "annotation": None,
         "api_version": API_VERSION,
         "forwarded_from": None,

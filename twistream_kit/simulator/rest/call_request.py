@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, get_args
 from urllib.parse import urlsplit
 
 from twistream_kit.errors import hide_user
@@ -16,7 +16,8 @@ from twistream_kit.protocol.rest import (
     is_other_address,
 )
 from twistream_kit.protocol.twiml import INLINE_LIMIT
-from twistream_kit.simulator.call.context import Callback, CallPlan, Source
+from twistream_kit.simulator.call.context import Callback, CallPlan, DetectionPlan, Source
+from twistream_kit.simulator.call.machine_detection import DetectionMode, DetectionSettings
 from twistream_kit.simulator.call.twiml import Next, parse_count
 from twistream_kit.simulator.model.numbers import AccountNumber
 from twistream_kit.simulator.rest._errors import NOT_SIMULATED, Refusal
@@ -25,12 +26,12 @@ RING_SECONDS = 60
 """The default ringing time of a call (§6.1)."""
 
 _MACHINE_RANGES = {
-    "MachineDetectionTimeout": range(1, 601),
+    "MachineDetectionTimeout": range(3, 60),
     "MachineDetectionSpeechThreshold": range(1000, 6001),
     "MachineDetectionSpeechEndThreshold": range(500, 5001),
     "MachineDetectionSilenceTimeout": range(2000, 10001),
 }
-"""The parameters of answering-machine detection (§6.1); the first in seconds, its bounds [ASM]."""
+"""The figures of answering machine detection (§6.1): the first in seconds, the others in ms."""
 
 _SEND_DIGITS = re.compile(r"[0-9A-Da-d#*wW]{1,32}")
 
@@ -38,10 +39,7 @@ _SEND_DIGITS = re.compile(r"[0-9A-Da-d#*wW]{1,32}")
 def read_plan(form: Form, allow: Callable[[str, str], str | None]) -> CallPlan:
     """Read the request for a new call.
 
-    `MachineDetection` and its parameters, including `AsyncAmd` and its callback, are checked and
-    have no effect: no simulated telephone is a machine, `answered_by` stays null, the TwiML does
-    not wait, and no result is sent.  The other parameters of §6.1 that are not named in this
-    module, such as recording, are ignored.
+    The parameters of §6.1 that are not named in this module, such as recording, are ignored.
 
     Args:
         form: The parameters of the request.
@@ -54,7 +52,7 @@ def read_plan(form: Form, allow: Callable[[str, str], str | None]) -> CallPlan:
     to, from_ = form.get("To").strip(), form.get("From").strip()
     _check_numbers(to, from_)
     number_sid = allow(to, from_)
-    _check_machine_detection(form)
+    detection = _read_machine_detection(form)
     digits = form.get("SendDigits")
     if digits and not _SEND_DIGITS.fullmatch(digits):
         raise Refusal(21206, f"SendDigits {digits} is not valid: 0-9, A-D, #, *, w and W, up to 32")
@@ -67,6 +65,9 @@ def read_plan(form: Form, allow: Callable[[str, str], str | None]) -> CallPlan:
         ring_limit=_read_seconds(form, "Timeout", RING_SECONDS, RING_SECONDS_LIMIT),
         time_limit=_read_seconds(form, "TimeLimit", 0) or None,
         number_sid=number_sid,
+        digits=digits,
+        # Keys and detection exclude each other (§6.8).
+        detection=None if digits else detection,
     )
 
 
@@ -165,17 +166,37 @@ def _check_numbers(to: str, from_: str) -> None:
         raise Refusal(21212, f"The 'From' number {from_} is not a valid phone number.")
 
 
-def _check_machine_detection(form: Form) -> None:
+def _read_machine_detection(form: Form) -> DetectionPlan | None:
     # IfMachine is the former name of MachineDetection; only its code is documented (§5.3).
     _require_choice(form, "IfMachine", ("Continue", "Hangup"), code=21207)
-    _require_choice(form, "MachineDetection", ("Enable", "DetectMessageEnd"))
+    _require_choice(form, "MachineDetection", get_args(DetectionMode))
     _require_choice(form, "AsyncAmd", ("true", "false"))
-    for name, legal in _MACHINE_RANGES.items():
-        if (text := form.get(name)) and parse_count(text) not in legal:
-            raise Refusal(
-                20422, f"{name} {text[:40]} is not valid: {legal.start} to {legal.stop - 1}"
-            )
-    _read_callback(form, "AsyncAmdStatusCallback")
+    defaults = DetectionSettings()
+    settings = DetectionSettings(
+        mode="DetectMessageEnd" if form.get("MachineDetection") == "DetectMessageEnd" else "Enable",
+        timeout_seconds=_read_figure(form, "Timeout", defaults.timeout_seconds),
+        speech_threshold_ms=_read_figure(form, "SpeechThreshold", defaults.speech_threshold_ms),
+        speech_end_threshold_ms=_read_figure(
+            form, "SpeechEndThreshold", defaults.speech_end_threshold_ms
+        ),
+        silence_timeout_ms=_read_figure(form, "SilenceTimeout", defaults.silence_timeout_ms),
+    )
+    callback = _read_callback(form, "AsyncAmdStatusCallback")
+    if not form.get("MachineDetection"):
+        return None
+    return DetectionPlan(settings, form.get("AsyncAmd") == "true", callback)
+
+
+def _read_figure(form: Form, name: str, default: int) -> int:
+    """Return a figure of machine detection."""
+    name = f"MachineDetection{name}"
+    text, legal = form.get(name), _MACHINE_RANGES[name]
+    if not text:
+        return default
+    figure = parse_count(text)
+    if figure is None or figure not in legal:
+        raise Refusal(20422, f"{name} {text[:40]} is not valid: {legal.start} to {legal.stop - 1}")
+    return figure
 
 
 def _require_choice(form: Form, name: str, choices: tuple[str, ...], *, code: int = 20422) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -36,6 +36,7 @@ from twistream_kit.protocol.signature import compute_signed_url, sign
 from twistream_kit.protocol.to_twilio import PROTOCOL_ERROR
 from twistream_kit.protocol.twiml import describe_url_error, is_loopback_host
 from twistream_kit.protocol.url_repair import repair_url
+from twistream_kit.simulator.line.arrival import Arrivals, make_jitter
 from twistream_kit.simulator.model.assumptions import (
     APPENDS_SLASH_TO_BARE_HOST,
     CLOSE_WAIT_SECONDS,
@@ -52,7 +53,7 @@ from twistream_kit.simulator.model.assumptions import (
 )
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.stream._direct_client import DirectClient
-from twistream_kit.simulator.stream.leg import TALKS_ON_ONE_WAY_STREAM, StreamLeg, Warned
+from twistream_kit.simulator.stream.leg import DIGITS, TALKS_ON_ONE_WAY_STREAM, StreamLeg, Warned
 from twistream_kit.simulator.stream.refusal import URL_FORM, StreamFailed, explain_failure
 
 USER_AGENT = "Twilio.TmeWs/1.0"
@@ -136,6 +137,13 @@ class StreamClient:
         self._congested = False
         self._giving_up = False
         self._unlogged_ending: StreamEnding | None = None
+        line = self._behaviour.way_there
+        self._keys: deque[str] = deque()
+        self._key_seconds = 0.0 if line is None else line.delay_ms / 1000
+        self._arrivals: Arrivals[bytes] | None = None
+        self._next_arrival: asyncio.TimerHandle | None = None
+        if line is not None and line.changes_arrival and "inbound" in leg.tracks:
+            self._arrivals = Arrivals(make_jitter(line, line.seed))
 
     @property
     def is_closed(self) -> bool:
@@ -185,36 +193,40 @@ class StreamClient:
         """
         if self.is_light:
             return self._tick_lightly(now, inbound_frame)
-        heard, messages = self.leg.advance(inbound_frame, now, outbound_frame)
+        late = self._put_on_line(inbound_frame, now)
+        heard, messages = self.leg.advance(None if late else inbound_frame, now, outbound_frame)
         if self._reader is not None and self._reader.done() and not len(self.leg.playout):
             self._heard_out.set()
         if messages:
-            if self._is_congested():
-                self.dropped += len(messages)
-                messages = [m for m in messages if not isinstance(m, from_twilio.Media)]
-                self.dropped -= len(messages)
-            self._send(messages, now)
+            self._send_in_time(messages, now)
         if self.leg.listen(now):
             self._log_warnings()
         return heard
 
     def _tick_lightly(self, now: float, inbound_frame: bytes) -> bytes:
         """Do the same as `tick`; the media are not made objects of."""
-        heard, texts, marks = self.leg.advance_encoded(inbound_frame)
+        late = self._put_on_line(inbound_frame, now)
+        heard, texts, marks = self.leg.advance_encoded(None if late else inbound_frame)
         if self._reader is not None and self._reader.done() and not len(self.leg.playout):
             self._heard_out.set()
-        connection = self._connection
-        if texts and connection is not None:
-            if self._is_congested():
-                self.dropped += len(texts)
-            elif connection.protocol.state is State.OPEN:
-                connection.write_texts(texts)
-                self.sent["media"] += len(texts)
-            else:
-                self._give_up_later(connection)
+        if texts:
+            self._send_texts(texts)
         if marks:
             self._send(marks, now)
         return heard
+
+    def _send_texts(self, texts: list[bytes]) -> None:
+        """Send media that are texts, but none to a server that reads too slowly."""
+        connection = self._connection
+        if connection is None:
+            return
+        if self._is_congested():
+            self.dropped += len(texts)
+        elif connection.protocol.state is State.OPEN:
+            connection.write_texts(texts)
+            self.sent["media"] += len(texts)
+        else:
+            self._give_up_later(connection)
 
     def _take_text(self, text: str) -> None:
         """Obey a message as it arrives."""
@@ -225,8 +237,66 @@ class StreamClient:
             self._log_warnings()
 
     def press(self, digit: str) -> None:
-        """Send a DTMF digit to the server, except on a stream of ``<Start>``."""
-        self._send(self.leg.press(digit), time.monotonic())
+        """Send a DTMF digit to the server, except on a stream of ``<Start>``.
+
+        It is under way for as long as the line delays sound.
+        """
+        if not self._key_seconds or digit not in DIGITS:  # which raises at once
+            self._send(self.leg.press(digit), time.monotonic())
+            return
+        self._keys.append(digit)
+        asyncio.get_running_loop().call_later(self._key_seconds, self._press_next)
+
+    def _press_next(self) -> None:
+        if self._keys:  # otherwise the end of the call has brought them all
+            self._send(self.leg.press(self._keys.popleft()), time.monotonic())
+
+    def _put_on_line(self, frame: bytes, now: float) -> bool:
+        """Send a frame off on a line on which frames come late; return whether it is one."""
+        if self._arrivals is None:
+            return False
+        self._arrivals.put(frame, now)
+        self._take_arrivals(now)
+        return True
+
+    def _take_arrivals(self, now: float) -> None:
+        """Send the frames of the caller that have come, and wait for the next one."""
+        if self._arrivals is None:
+            return
+        self._send_late(self._arrivals.take(now), now)
+        if (at := self._arrivals.next_at) is not None and self._next_arrival is None:
+            loop = asyncio.get_running_loop()
+            self._next_arrival = loop.call_later(at - now, self._note_arrival)
+
+    def _send_late(self, frames: list[bytes], now: float) -> None:
+        """Send the media of frames that have come late."""
+        for frame in frames:
+            if self.is_light:
+                self._send_texts(self.leg.take_late_encoded(frame))
+            else:
+                self._send_in_time(self.leg.take_late(frame), now)
+
+    def _note_arrival(self) -> None:
+        self._next_arrival = None
+        self._take_arrivals(time.monotonic())
+
+    def _take_rest(self) -> None:
+        """Send what the line still has on its way, because the call ends."""
+        now = time.monotonic()
+        while self._keys:
+            self._press_next()
+        if self._arrivals is not None:
+            self._send_late(self._arrivals.take_all(), now)
+        if self._next_arrival is not None:
+            self._next_arrival.cancel()
+
+    def _send_in_time(self, messages: list[from_twilio.Message], now: float) -> None:
+        """Send messages, but no media to a server that reads too slowly."""
+        if self._is_congested():
+            self.dropped += len(messages)
+            messages = [m for m in messages if not isinstance(m, from_twilio.Media)]
+            self.dropped -= len(messages)
+        self._send(messages, now)
 
     async def stop(self, ended: EndCause = STOPPED) -> None:
         """End the stream from Twilio's side: send *stop*, then a Close frame.
@@ -243,6 +313,7 @@ class StreamClient:
         self._heard_out.set()
         if not has_begun and self._connection.protocol.state is State.OPEN:
             self._stopped_by = ended
+            self._take_rest()
             self._send(self.leg.stop(), time.monotonic())
             if self._behaviour.close_at_end == "nothing":
                 self._leave_open(SILENT_END_SECONDS)

@@ -115,7 +115,6 @@ class StreamLeg:
         self.broken = False
         self._sequence = 0
         self._chunks = dict.fromkeys(self.tracks, 0)
-        self._frames = 0
         self._stopped = self._is_silenced = False
         self._hold_frames = count_frames(self.behaviour.playout_delay_ms)
         self._held = 0
@@ -150,14 +149,14 @@ class StreamLeg:
 
     def advance(
         self,
-        inbound: bytes,
+        inbound: bytes | None,
         now: float,  # noqa: ARG002 - time is an argument of every step, also where it is not needed
         outbound: bytes | None = None,
     ) -> tuple[bytes, list[from_twilio.Message]]:
         """Advance by 20 ms.
 
         Args:
-            inbound: The caller's audio, 160 bytes PCMU.
+            inbound: The caller's audio, 160 bytes PCMU; None if it comes by `take_late`.
             now: Monotonic seconds.
             outbound: What sources other than this stream play to the caller, 160 bytes; for a
                 stream with the outbound track.
@@ -170,18 +169,19 @@ class StreamLeg:
         if self._stopped:
             return heard, []
         messages: list[from_twilio.Message] = []
-        if not self._frames:
-            # The backlog of a stream that has just been connected arrives at once (§10.20).
-            for _ in range(INITIAL_BURST_FRAMES - 1):
-                self._add_media(messages, SILENT_FRAME, SILENT_FRAME)
-        self._add_media(messages, inbound, heard if outbound is None else outbound)
+        frames = {} if inbound is None else {"inbound": inbound}
+        frames["outbound"] = heard if outbound is None else outbound
+        self._add_frames(messages, frames)
         messages.extend(self._mark(name) for name in names)
         return heard, messages
 
     def advance_encoded(
-        self, inbound: bytes
+        self, inbound: bytes | None
     ) -> tuple[bytes, list[bytes], list[from_twilio.Message]]:
         """Do the same as `advance` on a stream with the inbound track; the media come as texts.
+
+        Args:
+            inbound: The caller's audio, 160 bytes PCMU; None if it comes by `take_late_encoded`.
 
         Returns:
             What the caller hears, the media messages as UTF-8, and the marks.
@@ -189,16 +189,19 @@ class StreamLeg:
         heard, names = self._play()
         if self._stopped:
             return heard, [], []
-        texts = []
-        if not self._frames:
-            texts = [self._encode_media(SILENT_FRAME) for _ in range(INITIAL_BURST_FRAMES - 1)]
-        texts.append(self._encode_media(inbound))
+        texts = [] if inbound is None else self._encode_frames(inbound)
         return heard, texts, [self._mark(name) for name in names] if names else []
 
-    def _encode_media(self, payload: bytes) -> bytes:
-        chunk = self._chunks["inbound"] = self._chunks["inbound"] + 1
-        timestamp = self._take_timestamp()
-        return self._encoder.encode(payload, self._take_sequence(), chunk, timestamp)
+    def take_late(self, inbound: bytes) -> list[from_twilio.Message]:
+        """Return the media of a frame of the caller that has come late, 160 bytes PCMU."""
+        messages: list[from_twilio.Message] = []
+        if not self._stopped:
+            self._add_frames(messages, {"inbound": inbound})
+        return messages
+
+    def take_late_encoded(self, inbound: bytes) -> list[bytes]:
+        """Do the same as `take_late` on a stream with the inbound track; the media are texts."""
+        return [] if self._stopped else self._encode_frames(inbound)
 
     def receive(self, message: str | bytes, now: float) -> list[from_twilio.Message]:
         """Obey one message from the server, or note why not; return the marks to send back."""
@@ -289,24 +292,47 @@ class StreamLeg:
         self.played_frames += 1
         return self.playout.play(FRAME_BYTES)
 
-    def _take_timestamp(self) -> int:
-        jitter = TIMESTAMP_JITTER_MS[self._frames % len(TIMESTAMP_JITTER_MS)]
-        timestamp = self._timestamp_ms + self._frames * PTIME_MS + jitter
-        self._frames += 1
-        return timestamp
+    def _add_frames(self, messages: list[from_twilio.Message], frames: Mapping[str, bytes]) -> None:
+        """Add the media of the next frame of some tracks, of those that the stream has."""
+        tracks = [track for track in self.tracks if track in frames]
+        for _ in range(self._count_backlog(tracks[0]) if tracks else 0):
+            for track in tracks:
+                self._add_media(messages, track, SILENT_FRAME)
+        for track in tracks:
+            self._add_media(messages, track, frames[track])
 
-    def _add_media(
-        self, messages: list[from_twilio.Message], inbound: bytes, outbound: bytes
-    ) -> None:
-        timestamp = self._take_timestamp()
-        for track in self.tracks:
-            # Each track has its own chunk counter: seen live, no gap in 2,300 frames (§10.19).
-            chunk = self._chunks[track] = self._chunks[track] + 1
-            payload = inbound if track == "inbound" else outbound
-            sequence = self._take_sequence()
-            messages.append(
-                from_twilio.Media(self.stream_sid, payload, sequence, track, chunk, timestamp)
-            )
+    def _encode_frames(self, inbound: bytes) -> list[bytes]:
+        """Return the media of the caller's next frame as texts, after those that wait before it."""
+        waiting = [SILENT_FRAME] * self._count_backlog("inbound")
+        return [self._encode_media(payload) for payload in [*waiting, inbound]]
+
+    def _count_backlog(self, track: str) -> int:
+        """Return how many frames come before the next one of a track, and with it.
+
+        The backlog of a stream that has just been connected arrives at once (§10.20).
+        """
+        return 0 if self._chunks[track] else INITIAL_BURST_FRAMES - 1
+
+    def _add_media(self, messages: list[from_twilio.Message], track: str, payload: bytes) -> None:
+        chunk, timestamp = self._count_media(track)
+        sequence = self._take_sequence()
+        messages.append(
+            from_twilio.Media(self.stream_sid, payload, sequence, track, chunk, timestamp)
+        )
+
+    def _encode_media(self, payload: bytes) -> bytes:
+        chunk, timestamp = self._count_media("inbound")
+        return self._encoder.encode(payload, self._take_sequence(), chunk, timestamp)
+
+    def _count_media(self, track: str) -> tuple[int, int]:
+        """Count the next frame of a track; return its chunk number and its timestamp.
+
+        Each track has its own chunk counter: seen live, no gap in 2,300 frames (§10.19).
+        """
+        frames = self._chunks[track]
+        self._chunks[track] = frames + 1
+        jitter = TIMESTAMP_JITTER_MS[frames % len(TIMESTAMP_JITTER_MS)]
+        return frames + 1, self._timestamp_ms + frames * PTIME_MS + jitter
 
     def _obey(self, message: to_twilio.Message) -> list[str]:
         """Obey `message`; return the names of the marks that come back at once."""

@@ -13,6 +13,7 @@ const MARKUP = `
   <div class="tp-number"></div>
   <div class="tp-state" role="status" aria-live="polite"></div>
   <div class="tp-timer" role="timer" aria-label="Time of the call"></div>
+  <div class="tp-news" role="status" aria-label="Keys and mailbox" hidden></div>
 </header>
 <div class="tp-row">
   <button type="button" class="tp-answer">${HANDSET}Answer</button>
@@ -64,7 +65,7 @@ export class PhoneView {
     root.innerHTML = MARKUP;
     const find = (name) => root.querySelector(name);
     this.parts = Object.fromEntries(
-      ["state", "timer", "answer", "hang-up", "mute", "clear", "sound", "volume", "voice", "note"].map((name) => [
+      ["state", "timer", "news", "answer", "hang-up", "mute", "clear", "sound", "volume", "voice", "note"].map((name) => [
         name,
         find(`.tp-${name}`),
       ]),
@@ -139,6 +140,9 @@ export class PhoneView {
     const [words, hint] = this.#words();
     root.dataset.state = state;
     if (parts.state.textContent !== words) parts.state.textContent = words;
+    const news = this.#news();
+    parts.news.hidden = !news;
+    if (parts.news.textContent !== news) parts.news.textContent = news;
     parts.answer.disabled = state !== "ringing";
     parts["hang-up"].disabled = !["ringing", "dialling", "in-call"].includes(state);
     parts["hang-up"].lastChild.textContent = state === "ringing" ? "Decline" : "Hang up";
@@ -191,6 +195,12 @@ export class PhoneView {
       default:
         return lasted == null ? ["Waiting for a call", ""] : ["The call has ended", call.ended ?? ""];
     }
+  }
+
+  // What the telephone itself has noticed: the mailbox that answers, and the keys sent to it.
+  #news() {
+    const { mailbox, keys } = this.telephone.call;
+    return [mailbox, keys && `Keys heard: ${keys}`].filter(Boolean).join(" · ");
   }
 
   #tick() {

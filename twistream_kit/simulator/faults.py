@@ -1,0 +1,161 @@
+"""`inject_faults`: what a Media Streams server survives, tried by breaking its streams."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from twistream_kit.errors import WrongType, WrongValue, hide_user, quote
+from twistream_kit.pending import Pending, Subject, fail, fulfil
+from twistream_kit.simulator._calls_loop import SharedLoop, begin_thread, run_call
+from twistream_kit.simulator._fault_rows import FAULTS, Fault
+from twistream_kit.simulator._fault_run import FaultRun
+from twistream_kit.simulator._fault_scene import FaultTarget
+from twistream_kit.simulator._process_usage import ProcessWatch
+from twistream_kit.simulator._remote import refuse_remote
+from twistream_kit.simulator.fault_report import FaultReport
+from twistream_kit.simulator.model.assumptions import Behaviour, check_behaviour
+from twistream_kit.simulator.simulate_call import (
+    build_ended_error,
+    check_auth_token,
+    check_parameters,
+)
+from twistream_kit.simulator.stream.client import read_url
+
+THREAD_NAME = "faults"
+"""The name of the thread that brings a report, as it shows in a list of threads."""
+
+FAULT_NAMES = tuple(fault.name for fault in FAULTS)
+"""The names of all faults."""
+
+
+def inject_faults(
+    url: str,
+    *,
+    only: str | Sequence[str] | None = None,
+    seed: int = 0,
+    scale: float = 1.0,
+    pid: int | None = None,
+    remote: bool = False,
+    parameters: Mapping[str, str] | None = None,
+    auth_token: str | None = None,
+    behaviour: Behaviour | None = None,
+) -> Pending[FaultReport]:
+    """Find out what a Media Streams server in any language survives, and return a report.
+
+    Each fault is a row: a stream breaks in one way in which streams of Twilio's were seen to break
+    (a half-open connection, no Close frame, 1006 in mid-call …), and the server has to take it;
+    then an ordinary call must work within 2 s, and nothing of the old stream may be left, as far as
+    that is seen from outside.  Rows do not depend on one another.  A server that works no more ends
+    the run, and the other rows say that they were not tried.
+
+    It takes a minute and a half.  The 2 s count from the end of the fault to the first sound; they
+    are longer by the time that an ordinary call before the faults took, and while this process is
+    late itself.  Callable from any thread.
+
+    Args:
+        url: The server's WebSocket: wss, or ws on this machine.
+        only: The faults to try, by their names; None tries all.
+        seed: Decides their order.
+        scale: Multiplies how long faults last, such as the 30 s of a half-open connection; more
+            than 0, at most 10.  Smaller is quicker, and less like Twilio.
+        pid: The process of the server, on this machine: then rows also say whether memory,
+            descriptors or threads grow with each fault.  It needs psutil, ``twistream-kit[load]``.
+        remote: Whether `url` may be on another machine, which then gets the faults.
+        parameters: The custom parameters in *start*, as set by ``<Parameter>``.
+        auth_token: Signs the handshakes as Twilio would; without it there is no signature.
+        behaviour: The switches for behaviour of Twilio that is not known.
+
+    Returns:
+        The report.  If the server cannot be reached for the first ordinary call, or refuses it, the
+        `Pending` fails with `CallRefused`.
+
+    Raises:
+        CallRefused: At once, if Twilio would not connect to `url`.
+        SettingsError: At once, if `url` is on another machine without `remote`, or the process
+            cannot be read.
+        TypeError, ValueError: At once, for invalid arguments.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> def answer(stream):
+        ...     stream.play(kit.Clip.tone(440, 0.2))
+        >>> server = kit.start(kit.StreamServer(answer))
+        >>> faults = ["hang-up-in-answer", "hang-up-after-start"]
+        >>> report = kit.inject_faults(server.url, only=faults, scale=0.1).result(60)
+        >>> sorted((row.name, row.outcome) for row in report.rows)
+        [('hang-up-after-start', 'green'), ('hang-up-in-answer', 'green')]
+    """
+    behaviour = check_behaviour(behaviour)
+    read_url(url, behaviour)
+    check_auth_token(auth_token)
+    faults = _choose_faults(only)
+    seed = _check_seed(seed)
+    scale = _check_scale(scale)
+    target = FaultTarget(url, auth_token, check_parameters(parameters), behaviour)
+    if not remote:
+        refuse_remote(url, f"break about {3 * len(faults)} streams on it")
+    watch = None if pid is None else ProcessWatch(_check_pid(pid))
+    longest = sum(2 * fault.find_timeout(scale) + 60 for fault in faults)
+    subject = Subject(
+        f"faults against {hide_user(url)}",
+        "FaultReport",
+        ends=f"ends by itself after {math.ceil(longest)} s at the latest",
+        kind=FaultReport,
+    )
+    pending: Pending[FaultReport] = Pending(None, subject)
+    run_call(
+        partial(_run, partial(FaultRun, target, faults, seed, scale, watch), pending),
+        lambda: begin_thread(THREAD_NAME, fail, pending, build_ended_error()),
+    )
+    return pending
+
+
+async def _run(make_run: Any, pending: Pending[FaultReport], shared: SharedLoop) -> None:
+    try:
+        report = await make_run(shared).run()
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the waiting caller must get it
+        begin_thread(THREAD_NAME, fail, pending, error)
+    else:
+        begin_thread(THREAD_NAME, fulfil, pending, report)
+
+
+def _choose_faults(only: str | Sequence[str] | None) -> tuple[Fault, ...]:
+    if only is None:
+        return FAULTS
+    names = [only] if isinstance(only, str) else only
+    if not isinstance(names, list | tuple | set | frozenset):
+        raise WrongType(f"only is {quote(only)}; give names of faults: {', '.join(FAULT_NAMES)}")
+    if not names:
+        raise WrongValue("only is empty, so nothing would be tried; leave it out to try all faults")
+    for name in names:
+        if name not in FAULT_NAMES:
+            raise WrongValue(f"there is no fault {quote(name)}; there are {', '.join(FAULT_NAMES)}")
+    return tuple(fault for fault in FAULTS if fault.name in names)
+
+
+def _check_seed(seed: int) -> int:
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise WrongType(f"seed is {quote(seed)}; give a whole number")
+    return seed
+
+
+def _check_scale(scale: float) -> float:
+    if not isinstance(scale, int | float) or isinstance(scale, bool):
+        raise WrongType(f"scale is {quote(scale)}; give a number, such as 0.1")
+    if not 0 < scale <= 10:
+        raise WrongValue(f"scale is {scale!r}; give a number above 0, and at most 10")
+    return float(scale)
+
+
+def _check_pid(pid: int) -> int:
+    if not isinstance(pid, int) or isinstance(pid, bool):
+        raise WrongType(f"pid is {quote(pid)}; give the number of the server's process")
+    if not 0 < pid < 2**31:
+        raise WrongValue(f"pid is {pid}; give the number of a process, which is more than 0")
+    return pid
