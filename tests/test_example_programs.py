@@ -298,6 +298,7 @@ def run_project(tmp_path):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.realtime
 def test_the_tests_of_the_pytest_project_pass(run_project):
     done = run_project()

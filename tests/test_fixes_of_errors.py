@@ -458,6 +458,9 @@ NOT_APPLIED: dict[str, dict[str, str]] = {
         "Host the server elsewhere": _PUBLIC,
         "Use another tunnel": _PUBLIC,
     },
+    "diagnosis._turn_reasons": {
+        "Let the caller listen() before it hangs up": "the script or the length is the user's",
+    },
     "diagnosis.http_answer": {
         "Add None to the origins": _ANOTHER_SERVER,
         "Compare three things": _ANOTHER_SERVER,

@@ -47,6 +47,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 RUN_AS_PRINTED = ("how-to/play-a-file.md", "how-to/interrupt.md", "how-to/nothing-is-heard.md",
     "how-to/scripted-callers.md", "how-to/measure-a-conversation.md",
     "how-to/bad-lines.md", "how-to/mailboxes.md", "how-to/load.md", "how-to/faults.md")  # fmt: skip
+PATIENT = ("how-to/scripted-callers.md", "how-to/measure-a-conversation.md", "how-to/bad-lines.md",
+    "how-to/mailboxes.md", "how-to/faults.md", "how-to/load.md")  # fmt: skip
+"""Pages that hold whole conversations, in real time."""
+
 WITH_A_STAND_IN = ("how-to/real-call.md", "how-to/tunnels.md")
 RUN_BY_A_TEST_OF_ITS_OWN = (
     "how-to/stream-speech.md", "how-to/test-in-ci.md", "how-to/without-the-kit.md",
@@ -60,7 +64,13 @@ def test_every_page_with_code_is_run() -> None:
 
 
 @pytest.mark.realtime
-@pytest.mark.parametrize("page", RUN_AS_PRINTED)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.slow if page in PATIENT else ())
+        for page in RUN_AS_PRINTED
+    ],
+)
 def test_the_programs_of_a_page_run_and_print_what_their_comments_show(
     page: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
