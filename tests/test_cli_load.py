@@ -72,13 +72,14 @@ def test_load_prints_json_and_writes_junit_and_limits_decide_the_exit_code(
         # The server answers no question: there is no script that asks one.
         code, out, err = run(
             url, *SHORT, "--param", "customer=c{call}", "--max-response", 800, "--json", "--junit",
-            junit,
+            junit, "--line", "call_centre", "--line-seed", 3,
         )  # fmt: skip
     report = json.loads(out)
     assert sorted(customers) == ["c1", "c2", "c3"]
     assert (report["asked"], report["failed"], len(report["calls"])) == (3, 0, 3)
     assert report["limits"] == {"failed_percent": 0.0, "response_ms": 800.0}
     assert code == 1
+    assert report["line"].startswith("Line('call_centre', seed=3): 30 ms of delay;")
     assert report["cases"]["response_ms"] == "no call has shown such a time"
     assert f"saved {junit}" in err
     assert "3 of 3 calls ended" in err
@@ -101,6 +102,8 @@ def test_load_of_another_machine_needs_remote(run: Run) -> None:
         (("--max-response", 0.8), "'0.8' is no limit"),
         (("--workers", 0), "workers is 0"),
         (("--script", "missing.toml"), "missing.toml"),
+        (("--line", "moble"), "the nearest is 'mobile'"),
+        (("--line-seed", 3), "--line-seed decides what a line does by chance"),
         (("--param", "customer"), "--param takes NAME=VALUE"),
     ],
 )

@@ -83,7 +83,7 @@ def test_a_limit_of_what_no_call_has_shown_is_not_kept():
 def test_an_answer_that_never_came_passes_every_limit():
     one = report([call(1, response_ms=(300.0, math.inf))], limits={"response_ms": 10_000})
     assert not one.ok
-    assert one.response_ms.describe() == "at most 300 ms, 1 time never (2 values)"
+    assert one.response_ms.describe() == "at most 300 ms, once never (2 values)"
     assert json.loads(one.to_json())["response_ms"]["never"] == 1
 
 

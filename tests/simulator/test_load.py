@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import pickle
 import resource
 import sys
 from base64 import b64encode
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from support.reports import report_of
 from support.waiting import eventually, soon
 from twistream_kit import caller
 from twistream_kit.audio.clip import Clip
@@ -36,6 +38,7 @@ from twistream_kit.simulator import _load_run, _load_share
 from twistream_kit.simulator._load_run import LoadRun, build_report, compare_clocks
 from twistream_kit.simulator._load_share import ShareOrder, Watch, check_descriptors, run_share
 from twistream_kit.simulator._remote import refuse_remote
+from twistream_kit.simulator.line.line import Line
 from twistream_kit.simulator.load import simulate_calls
 from twistream_kit.simulator.model.assumptions import Behaviour
 
@@ -148,7 +151,14 @@ async def test_a_server_that_is_not_there_fails_each_call(unused_tcp_port: int) 
     assert "127.0.0.1" in why
 
 
-async def test_a_script_is_measured_as_in_a_recorded_call() -> None:
+@pytest.mark.parametrize(
+    ("line", "there_and_back_ms"),
+    [(None, 0), (Line(delay_ms=200, jitter_ms=10, loss=0.02, seed=2), 400)],
+    ids=["clean", "line"],
+)
+async def test_a_script_is_measured_as_in_a_recorded_call(
+    line: Line | None, there_and_back_ms: int
+) -> None:
     async def answer(connection: ServerConnection, start: dict[str, Any]) -> None:
         is_asked = False
         async for text in connection:
@@ -161,17 +171,53 @@ async def test_a_script_is_measured_as_in_a_recorded_call() -> None:
                 is_asked = False
             is_asked = is_asked or not is_silent
 
-    script = [caller.wait(0.1), caller.say(Clip.tone(300, 0.2)), caller.wait(0.7), caller.hang_up()]
+    script = [caller.wait(0.1), caller.say(Clip.tone(300, 0.2)), caller.wait(1.2), caller.hang_up()]
     async with running(Server(answer)) as server:
         report = await soon(
-            simulate_calls(server.url, 2, seconds=5, ramp_seconds=0, script=script, sample=1)
+            simulate_calls(
+                server.url, 2, seconds=5, ramp_seconds=0, script=script, sample=1, line=line
+            )
         )
     assert not report.failed, report.failures
     light, recorded = report.calls
     assert (light.is_recorded, recorded.is_recorded) == (False, True)
     assert len(light.response_ms) == len(recorded.response_ms) == 1
     assert light.response_ms[0] == pytest.approx(recorded.response_ms[0], abs=60)
+    assert light.response_ms[0] >= there_and_back_ms
     assert len(report.response_ms) == 2
+    if line is not None:
+        assert report.recorded[2].line == replace(line, seed=4), "each call loses other frames"
+        assert report.line == (
+            f"{line!r}: {line.description}; back the same; the number of a call is added to the "
+            "seed"
+        )
+        assert f" {report.line}\n" in repr(report)
+        assert report.to_dict()["line"] == report.line
+
+
+def test_each_call_adds_its_number_to_the_seeds_of_its_lines() -> None:
+    order = replace(ORDER, behaviour=Behaviour(line=Line("mobile", seed=7), line_back="street"))
+    order = pickle.loads(pickle.dumps(order))
+    behaviours = [order.make_plan(number).behaviour for number in (1, 2)]
+    assert [each.line for each in behaviours] == [Line("mobile", seed=8), Line("mobile", seed=9)]
+    assert [each.line_back for each in behaviours] == [
+        Line("street", seed=1),
+        Line("street", seed=2),
+    ]
+    assert ORDER.make_plan(1).behaviour == Behaviour()
+    # Without a line of its own the way back has the seed of the line.
+    both = replace(ORDER, behaviour=Behaviour(line="mobile")).make_plan(3).behaviour
+    assert both.way_back == Line("mobile", seed=3).way_back
+
+
+def test_a_clear_of_a_light_call_is_as_late_at_the_ear_as_the_sound() -> None:
+    silence, tone = bytes([0xFF]) * 8000, Clip.tone(440, 1.0).payload
+    for latency_ms, cleared in ((400.0, 1), (0.0, 0)):
+        heard = Clip(silence + tone + silence)  # it stops at the ear 400 ms after the clear
+        report = report_of(
+            seconds=3.0, heard=heard, clean=heard, latency_ms=latency_ms, light_clears=(1.6,)
+        )
+        assert report.turns.cleared == cleared
 
 
 async def test_stop_ends_all_calls_and_reports_what_it_has() -> None:
@@ -257,6 +303,8 @@ def test_too_few_descriptors_are_found_before_the_first_call(
         ({"parameters": {"": "x"}}, ValueError, ""),
         ({"script": 7}, WrongType, "script is 7"),
         ({"auth_token": 7}, WrongType, "auth_token is of type int"),
+        ({"line": "moble"}, WrongValue, "the nearest is 'mobile'"),
+        ({"line_back": 3}, WrongType, "line_back is of type int"),
     ],
 )
 def test_wrong_arguments_are_named_at_once(
@@ -379,7 +427,7 @@ async def test_a_share_that_comes_back_twice_makes_a_run_invalid() -> None:
         with ThreadPoolExecutor(1) as threads:
             work = threads.submit(run_share, order)
             result = await soon(asyncio.wrap_future(work))
-    report = build_report(server.url, 2, {}, [result, result])
+    report = build_report(order, 2, {}, [result, result])
     assert not report.valid
     text = str(report.invalid[-1])
     assert text.startswith("share 2 came back 2 times, from ")

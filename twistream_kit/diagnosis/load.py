@@ -258,6 +258,7 @@ class LoadReport:
         echo_loaded_ms: The same during the calls: what of the times is the callers' own.
         is_interrupted: Whether the run was ended early.
         recorded: The report of each call that was recorded and reviewed, by its number.
+        line: What the lines of the callers do, in words; empty if nothing.
 
     Example:
         >>> import twistream_kit as kit
@@ -282,6 +283,7 @@ class LoadReport:
     echo_loaded_ms: Histogram = field(compare=False)
     is_interrupted: bool = False
     recorded: Mapping[int, Any] = field(default_factory=dict, compare=False)
+    line: str = ""
 
     @property
     def first_sound_ms(self) -> LoadFigure:
@@ -377,6 +379,8 @@ class LoadReport:
         made = f"{len(self.calls)} of {self.asked}" if self.is_interrupted else str(self.asked)
         processes = say_number(len(self.shares), "process").replace("processs", "processes")
         said["calls"] = f"{made} to {self.url} in {self.seconds:.1f} s, from {processes}"
+        if self.line:
+            said["line"] = self.line
         said["failed"] = f"{self.failed} ({self.failed_percent:.1f} %)" if self.failed else "none"
         said |= {figure.name: figure.describe() for figure in self.figures if len(figure)}
         said["late"] = f"{self.late_percent:.2f} % of the frames of the server's sound"
@@ -402,6 +406,7 @@ class LoadReport:
             "is_interrupted": self.is_interrupted,
             "asked": self.asked,
             "seconds": round(self.seconds, 2),
+            "line": self.line,
             "limits": dict(self.limits),
             "cases": self.list_cases(),
             "invalid": [each.to_dict() | {"text": str(each)} for each in self.invalid],

@@ -27,6 +27,8 @@ from twistream_kit.simulator._load_share import (
     measure_clock,
     run_share,
 )
+from twistream_kit.simulator.model.assumptions import Behaviour
+from twistream_kit.simulator.report import describe_lines
 
 _CLOCK_SECONDS = 0.2
 """How long the comparison of clocks keeps each worker busy."""
@@ -234,9 +236,9 @@ def _collect(
 
 
 def build_report(
-    url: str, calls: int, limits: dict[str, float], results: Sequence[ShareResult]
+    order: ShareOrder, calls: int, limits: dict[str, float], results: Sequence[ShareResult]
 ) -> LoadReport:
-    """Merge what the shares have measured."""
+    """Merge what the shares have measured, of which one had this order."""
     results = sorted(results, key=lambda result: result.share.number)
     own, idle, loaded = Histogram(), Histogram(), Histogram()
     for result in results:
@@ -248,7 +250,7 @@ def build_report(
     )
     invalid = [each for result in results for each in result.invalid]
     return LoadReport(
-        url=url,
+        url=order.url,
         asked=calls,
         seconds=max((result.seconds for result in results), default=0.0),
         calls=Series.of(made, "calls"),
@@ -260,7 +262,13 @@ def build_report(
         echo_loaded_ms=loaded,
         is_interrupted=any(result.is_interrupted for result in results) or len(made) < calls,
         recorded={number: each for result in results for number, each in result.recorded.items()},
+        line=_describe_lines(order.behaviour),
     )
+
+
+def _describe_lines(behaviour: Behaviour) -> str:
+    said = describe_lines(behaviour.way_there, behaviour.way_back)
+    return f"{said}; the number of a call is added to the seed" if said else ""
 
 
 def _find_duplicates(results: Sequence[ShareResult]) -> list[Objection]:

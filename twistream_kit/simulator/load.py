@@ -174,7 +174,7 @@ def _run(
         else:
             results = run_shares(executor, orders, watch)
         calls = sum(len(order.starts) for order in orders)
-        report = build_report(orders[0].url, calls, limits, results)
+        report = build_report(orders[0], calls, limits, results)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the waiting caller must get it
         fail(pending, error)
     else:

@@ -346,7 +346,7 @@ def describe_call(report: CallReport) -> dict[str, str]:
         "sent": _describe_counts(report.sent),
         "received": _describe_counts(report.received),
     }
-    if line := _describe_lines(report.line, report.line_back):
+    if line := describe_lines(report.line, report.line_back):
         said["line"] = line
     if report.first_sound_ms is not None:
         first = f"the first after {report.first_sound_ms:.0f} ms"
@@ -372,7 +372,7 @@ def describe_call(report: CallReport) -> dict[str, str]:
     return said
 
 
-def _describe_lines(there: Line | None, back: Line | None) -> str:
+def describe_lines(there: Line | None, back: Line | None) -> str:
     """Say which lines a call had, and what they do; empty for none."""
     said = f"{there!r}: {there.description}" if there is not None else ""
     if there is not None and back == there.way_back:

@@ -10,7 +10,8 @@ from websockets.utils import accept_key
 
 from support.waiting import soon
 from twistream_kit.protocol import from_twilio, to_twilio
-from twistream_kit.simulator.model.assumptions import SILENT_FRAME
+from twistream_kit.simulator.line.line import Line
+from twistream_kit.simulator.model.assumptions import SILENT_FRAME, Behaviour
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.stream.client import StreamClient
 from twistream_kit.simulator.stream.leg import StreamLeg
@@ -130,6 +131,28 @@ def test_media_of_a_light_stream_are_the_same_bytes(sid):
         assert texts == [message.to_json().encode() for message in messages]
 
 
+@pytest.mark.parametrize("sid", [SID, 'M"Z %d ü'])
+def test_late_media_of_a_light_stream_are_the_same_bytes(sid):
+    plain = StreamLeg(stream_sid=sid, call_sid="CA", account_sid="AC")
+    light = StreamLeg(stream_sid=sid, call_sid="CA", account_sid="AC")
+    for leg in (plain, light):
+        leg.begin()
+        leg.playout.enqueue(b"\x21" * 800)
+        leg.playout.mark("end")  # comes back between two frames that are late
+    numbers = iter(range(300))
+    for come in [0, 0, 3, 1, 0, 2] * 50:
+        heard, marks = plain.advance(None, 0.0)
+        assert light.advance_encoded(None) == (heard, [], marks)
+        for _ in range(come):
+            voice = bytes([next(numbers) % 256]) * 160
+            texts = [message.to_json().encode() for message in plain.take_late(voice)]
+            assert light.take_late_encoded(voice) == texts
+            assert texts
+    assert next(numbers, None) is None
+    assert plain.stop() == light.stop()
+    assert plain.take_late(SILENT_FRAME) == light.take_late_encoded(SILENT_FRAME) == []
+
+
 def test_usual_media_are_read_as_json_reads_them():
     reader = to_twilio.MediaReader(SID)
     for text in (MEDIA.decode(), SPACED.decode()):
@@ -145,7 +168,8 @@ def test_usual_media_are_read_as_json_reads_them():
         assert reader.read(other) is None
 
 
-async def test_a_light_stream_sends_whole_masked_frames_that_a_server_reads():
+async def send_all(behaviour, *, is_light):
+    """Let a stream send 300 frames, of which the number is the sound; return what came, and it."""
     from websockets.asyncio.server import serve
 
     texts, over = [], asyncio.Event()
@@ -156,14 +180,34 @@ async def test_a_light_stream_sends_whole_masked_frames_that_a_server_reads():
 
     async with serve(keep, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/media"
-        leg = StreamLeg(stream_sid=SID, call_sid="CA", account_sid="AC", hears=False)
+        leg = StreamLeg(
+            stream_sid=SID, call_sid="CA", account_sid="AC", behaviour=behaviour, hears=not is_light
+        )
         client = StreamClient(leg, url=url, auth_token=None, debugger=Debugger())
-        client.is_light = True
+        client.is_light = is_light
         await client.connect()
         for number in range(300):
             client.tick(number * 0.02, bytes([number % 256]) * 160)
         await client.stop()
         await soon(over.wait())
+    return texts, client
+
+
+@pytest.mark.parametrize(
+    "line", [None, Line(jitter_ms=30, bunching=0.3, bunch=6, seed=4)], ids=["even", "late"]
+)
+async def test_a_light_stream_sends_what_any_stream_sends_also_over_a_line(line):
+    behaviour = Behaviour(line=line)
+    texts, light = await send_all(behaviour, is_light=True)
+    same, plain = await send_all(behaviour, is_light=False)
+    assert texts == same
+    assert light.sent == plain.sent
+    media = [from_twilio.parse(text) for text in texts if '"media"' in text[:20]]
+    assert [each.payload[0] for each in media[2:]] == [number % 256 for number in range(300)]
+
+
+async def test_a_light_stream_sends_whole_masked_frames_that_a_server_reads():
+    texts, client = await send_all(Behaviour(), is_light=True)
     media = [from_twilio.parse(text) for text in texts if '"media"' in text[:20]]
     assert client.sent["media"] == len(media) == 302  # with Twilio's first burst (§10.20)
     assert [each.payload for each in media[:2]] == [SILENT_FRAME] * 2
