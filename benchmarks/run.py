@@ -31,6 +31,7 @@ PARTS = {
     "inspector": "inspector_delay",
     "heads": "heads",
     "simulator": "simulator_lateness",
+    "load": "load",
     "ten_minutes": "ten_minutes",
     "payload": "payload_review",
     "speech": "speech_detectors",

@@ -38,6 +38,7 @@ PARTS = {
     "inspector": "inspector, added delay one way, 1 call",
     "heads": "loop held by 10 heads",
     "simulator": "simulator, 1 call",
+    "load": "simulated calls: CPU a frame, without a recording",
     "ten_minutes": "through the plain objects",
     "payload": "windows of wrong coding found",
     "speech": "speech in silence, -20 dB: ours",

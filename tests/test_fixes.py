@@ -646,6 +646,9 @@ NOT_APPLIED = {
         "Dial the whole number of who is meant": "the number is not in the input",
         "Write sip:user@host": _THE_HOST,
     },
+    "simulator._load_run": {
+        "With Dask, give client.get_executor(pure=False)": "tests/simulator/test_load.py runs it",
+    },
     "protocol.twiml": {
         "Give a wss:// URL": _THE_HOST,
         "Write wss://host/path": _THE_HOST,

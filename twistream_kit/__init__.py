@@ -18,8 +18,8 @@ Run things beside the cells, and wait for results.
     start, stop, running, url_of, Pending, allow_nested_asyncio, verbose_errors
 
 Simulated Twilio.
-    SimulatedTwilio, SimulatedAccount, Phone, simulate_call, CallReport, inject_faults, FaultReport,
-    Behaviour, Line
+    SimulatedTwilio, SimulatedAccount, Phone, simulate_call, CallReport, simulate_calls, LoadReport,
+    inject_faults, FaultReport, Behaviour, Line
 
 The server, its streams and its public address.
     StreamServer, StreamApp, MediaStream, Speech, Playing, StreamEnd, PlayOutcome, MarkOutcome,
@@ -32,7 +32,7 @@ Real calls, outgoing and incoming.
 Widgets and plots.
     Workbench, StreamControls, StreamLog, LiveScope, PhoneWidget, RecordingPlayer, plot_header,
     plot_waveform, plot_companding, plot_frames, plot_examination, plot_spectrogram, plot_timeline,
-    plot_turns
+    plot_turns, plot_load
 
 Captures, conversations, reviews and errors.
     Capture, Recording, turns, Turns, review, review_message, review_twiml, review_sound,
@@ -71,6 +71,7 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.capture.recording import Recording as Recording
     from twistream_kit.diagnosis.explain import explain as explain
     from twistream_kit.diagnosis.files import review_capture as review_capture
+    from twistream_kit.diagnosis.load import LoadReport as LoadReport
     from twistream_kit.diagnosis.message import review_message as review_message
     from twistream_kit.diagnosis.review import review as review
     from twistream_kit.diagnosis.sound import review_sound as review_sound
@@ -125,6 +126,7 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.notebook.plots.clip import plot_waveform as plot_waveform
     from twistream_kit.notebook.plots.examine import plot_examination as plot_examination
     from twistream_kit.notebook.plots.examine import plot_spectrogram as plot_spectrogram
+    from twistream_kit.notebook.plots.load import plot_load as plot_load
     from twistream_kit.notebook.plots.turns import plot_turns as plot_turns
     from twistream_kit.notebook.runtime.background import running as running
     from twistream_kit.notebook.runtime.background import start as start
@@ -150,6 +152,7 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.simulator.fault_report import FaultReport as FaultReport
     from twistream_kit.simulator.faults import inject_faults as inject_faults
     from twistream_kit.simulator.line.line import Line as Line
+    from twistream_kit.simulator.load import simulate_calls as simulate_calls
     from twistream_kit.simulator.model.assumptions import Behaviour as Behaviour
     from twistream_kit.simulator.phone import Phone as Phone
     from twistream_kit.simulator.report import CallReport as CallReport
@@ -185,6 +188,8 @@ _HOMES = {
     "twistream_kit.simulator.phone": "Phone",
     "twistream_kit.simulator.simulate_call": "simulate_call",
     "twistream_kit.simulator.report": "CallReport",
+    "twistream_kit.simulator.load": "simulate_calls",
+    "twistream_kit.diagnosis.load": "LoadReport",
     "twistream_kit.simulator.faults": "inject_faults",
     "twistream_kit.simulator.fault_report": "FaultReport",
     "twistream_kit.simulator.model.assumptions": "Behaviour",
@@ -223,6 +228,7 @@ _HOMES = {
     "twistream_kit.notebook.plots.examine": "plot_examination plot_spectrogram",
     "twistream_kit.notebook.plots.call": "plot_timeline",
     "twistream_kit.notebook.plots.turns": "plot_turns",
+    "twistream_kit.notebook.plots.load": "plot_load",
     # Captures, conversations, reviews and errors.
     "twistream_kit.capture.capture": "Capture",
     "twistream_kit.capture.recording": "Recording",
@@ -293,6 +299,8 @@ _SHOWN = {
     "twistream_kit.capture.recording": "Recording",
     "twistream_kit.diagnosis.files": "Mistake Mistakes",
     "twistream_kit.diagnosis.explain": "Explanations",
+    "twistream_kit.diagnosis.histogram": "Histogram",
+    "twistream_kit.diagnosis.load": "LoadCall LoadFigure LoadReport LoadShare",
     "twistream_kit.diagnosis.speech": "SpeechDetector",
     "twistream_kit.diagnosis.turn": "Turn",
     "twistream_kit.diagnosis.turns": "Turns",

@@ -26,6 +26,7 @@ from twistream_kit.errors import (
 )
 
 if TYPE_CHECKING:
+    from twistream_kit.diagnosis.load import LoadReport
     from twistream_kit.pending import Pending
     from twistream_kit.simulator.report import CallReport
 
@@ -41,8 +42,9 @@ exit codes:
   0    fine
   1    something is objected to: a file that is not ready for a call or cannot be
        read as sound, a message that Twilio would refuse, a call in which anything
-       went wrong or took longer than its limit, a fault that a server does not
-       survive, an error that the doctor finds, a JupyterLab that fails
+       went wrong or took longer than its limit, many calls that passed a limit or
+       could not be measured, a fault that a server does not survive, an error that
+       the doctor finds, a JupyterLab that fails
   2    usage: a wrong option, a file that is not there, an unknown code
   3    no connection to the server
   130  interrupted with Ctrl-C
@@ -187,6 +189,9 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_call_options(
         add_command("call", _call, "call a Media Streams server and report what happens")
     )
+    _add_load_options(
+        add_command("load", _load, "make many calls at once to a server, and hold it to limits")
+    )
     _add_fault_options(
         add_command("faults", _try_faults, "break streams of a server, and say what it survives")
     )
@@ -323,22 +328,7 @@ def _add_call_options(call: argparse.ArgumentParser) -> None:
         action="store_true",
         help="accept that nothing is heard: the server only listens",
     )
-    profiles = "clean, mobile, bad_mobile, speakerphone, street or call_centre"
-    call.add_argument(
-        "--line",
-        metavar="NAME",
-        help=f"let the caller have a line of this profile: {profiles}; its values can be changed "
-        "in Python only",
-    )
-    call.add_argument(
-        "--line-back",
-        metavar="NAME",
-        help="another profile for what the caller hears; if left out, the losses and the delay of "
-        "--line, without noise",
-    )
-    call.add_argument(
-        "--line-seed", type=int, metavar="N", help="decide with this what the line does by chance"
-    )
+    _add_lines(call)
     call.add_argument("--json", action="store_true", help="print the report as JSON")
     call.add_argument(
         "--save",
@@ -378,12 +368,186 @@ def _add_parameters(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_lines(command: argparse.ArgumentParser) -> None:
+    profiles = "clean, mobile, bad_mobile, speakerphone, street or call_centre"
+    command.add_argument(
+        "--line",
+        metavar="NAME",
+        help=f"let the caller have a line of this profile: {profiles}; its values can be changed "
+        "in Python only",
+    )
+    command.add_argument(
+        "--line-back",
+        metavar="NAME",
+        help="another profile for what the caller hears; if left out, the losses and the delay of "
+        "--line, without noise",
+    )
+    command.add_argument(
+        "--line-seed", type=int, metavar="N", help="decide with this what the line does by chance"
+    )
+
+
 def _add_auth_token(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--auth-token-from",
         metavar="VARIABLE",
         help="sign the handshake with the token in this environment variable",
     )
+
+
+_LOAD_LIMITS = {
+    "max_first_sound": ("first_sound_ms", "MS", "the first sound comes later after the start"),
+    "max_response": ("response_ms", "MS", "an answer comes later after the caller's speech"),
+    "max_barge_in": ("barge_in_ms", "MS", "the server goes on for longer when interrupted"),
+    "max_late": ("late_percent", "PERCENT", "more of the server's sound comes too late"),
+    "max_failed": ("failed_percent", "PERCENT", "more calls fail; 0 if left out"),
+}
+"""The options that are limits: the name of each in a report, its unit and what it forbids."""
+
+
+def _add_load_options(load: argparse.ArgumentParser) -> None:
+    load.add_argument("url", metavar="URL", help="ws:// on this machine, or wss://… with --remote")
+    load.add_argument(
+        "--calls", type=int, default=50, metavar="N", help="how many calls at once; 50 if left out"
+    )
+    load.add_argument(
+        "--seconds", type=float, default=30, metavar="S", help="the length of each; 30 if left out"
+    )
+    load.add_argument(
+        "--ramp",
+        type=float,
+        default=5,
+        metavar="S",
+        help="begin the calls one after the other within so many seconds; 5 if left out",
+    )
+    load.add_argument(
+        "--script", type=Path, metavar="FILE", help="let each caller act as this TOML file says"
+    )
+    load.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="decide what the script leaves to chance"
+    )
+    load.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a custom parameter, in which {call} is the number of the call; may be repeated",
+    )
+    _add_lines(load)
+    load.add_argument(
+        "--expect-silence", action="store_true", help="accept calls in which nothing is heard"
+    )
+    load.add_argument(
+        "--auth-token-from",
+        metavar="VARIABLE",
+        help="sign the handshakes with the token in this environment variable",
+    )
+    for option, (_, unit, what) in _LOAD_LIMITS.items():
+        kind = _parse_limit if unit == "MS" else _parse_percent
+        load.add_argument(
+            f"--{option.replace('_', '-')}", type=kind, metavar=unit, help=f"fail if {what}"
+        )
+    load.add_argument(
+        "--sample",
+        type=int,
+        default=1,
+        metavar="N",
+        help="record so many of the calls and review their sound; 1 if left out",
+    )
+    load.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="make the calls in so many processes; 1 if left out",
+    )
+    load.add_argument(
+        "--remote", action="store_true", help="let URL be on another machine, which gets the calls"
+    )
+    load.add_argument("--json", action="store_true", help="print the report as JSON")
+    load.add_argument(
+        "--junit", type=Path, metavar="FILE", help="write the limits as test cases of JUnit"
+    )
+    load.add_argument("--force", action="store_true", help="let --junit replace an existing file")
+
+
+def _parse_percent(text: str) -> float:
+    try:
+        percent = float(text)
+    except ValueError:
+        percent = math.nan
+    if not 0 <= percent <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share: give a percentage, such as 0.5")
+    return percent
+
+
+def _load(arguments: argparse.Namespace) -> int:
+    from twistream_kit.simulator.report import check_junit
+
+    if arguments.junit:
+        check_junit(arguments.junit, overwrite=arguments.force)
+    try:
+        report = _run_load(arguments)
+    except CallRefused as error:
+        if arguments.junit:
+            _save_junit_error("load", error, arguments.junit, overwrite=arguments.force)
+        raise
+    except (TypeError, ValueError) as error:
+        if isinstance(error, SettingsError) or not isinstance(error, TwistreamError):
+            raise
+        raise SettingsError(str(error)) from error
+    _print(report.to_json().rstrip() if arguments.json else report)
+    if arguments.junit:
+        _write_text(report.to_junit(), arguments.junit, overwrite=arguments.force)
+    if report.is_interrupted:
+        return INTERRUPTED
+    return FINE if report.ok else OBJECTIONS
+
+
+def _run_load(arguments: argparse.Namespace) -> LoadReport:
+    from concurrent.futures import ProcessPoolExecutor
+    from contextlib import ExitStack
+    from multiprocessing import get_context
+
+    from twistream_kit.simulator.load import simulate_calls
+
+    limits = {name: getattr(arguments, option) for option, (name, _, _) in _LOAD_LIMITS.items()}
+    token = arguments.auth_token_from
+    with ExitStack() as stack:
+        executor = None
+        if arguments.workers > 1:
+            pool = ProcessPoolExecutor(arguments.workers, mp_context=get_context("spawn"))
+            executor = stack.enter_context(pool)
+        pending = simulate_calls(
+            arguments.url,
+            arguments.calls,
+            seconds=arguments.seconds,
+            ramp_seconds=arguments.ramp,
+            script=arguments.script,
+            seed=arguments.seed,
+            parameters=_NumberedParameters(_parse_parameters(arguments.param)),
+            auth_token=_read_variable(token) if token else None,
+            expect_silence=arguments.expect_silence,
+            limits={name: limit for name, limit in limits.items() if limit is not None},
+            sample=arguments.sample,
+            executor=executor,
+            workers=arguments.workers,
+            remote=arguments.remote,
+            **_read_lines(arguments),
+        )
+        return pending.result()
+
+
+class _NumberedParameters:
+    """Custom parameters, in which ``{call}`` is the number of the call; it can be pickled."""
+
+    def __init__(self, parameters: dict[str, str]) -> None:
+        self._parameters = parameters
+
+    def __call__(self, number: int) -> dict[str, str]:
+        return {
+            name: value.replace("{call}", str(number)) for name, value in self._parameters.items()
+        }
 
 
 def _add_fault_options(faults: argparse.ArgumentParser) -> None:
@@ -675,11 +839,18 @@ def _begin_call(url: str, options: dict[str, Any], *, expect_silence: bool) -> P
 
 def _save_junit_error(case: str, error: CallRefused, target: Path, *, overwrite: bool) -> None:
     """Write that there was no call; without a file, CI would say that nothing was tested."""
-    from twistream_kit.audio.clip import write_file
     from twistream_kit.diagnosis.junit import build_junit_error
 
+    text = build_junit_error(f"twistream {case}", case, error)
+    _write_text(text, target, overwrite=overwrite)
+
+
+def _write_text(text: str, target: Path, *, overwrite: bool) -> None:
+    """Write a file, and say so."""
+    from twistream_kit.audio.clip import write_file
+
     with write_file(target, overwrite=overwrite) as opened:
-        opened.write(build_junit_error(f"twistream {case}", case, error).encode())
+        opened.write(text.encode())
     _print(f"saved {target}", file=sys.stderr)
 
 

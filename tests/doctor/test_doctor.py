@@ -257,7 +257,7 @@ def test_an_environment_without_any_package_is_examined_too(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-PROJECT_EXTRAS = ["tunnel", "fast", "notebooks", "test", "docs"]
+PROJECT_EXTRAS = ["tunnel", "fast", "load", "notebooks", "test", "docs"]
 
 
 @pytest.mark.parametrize("extra", PROJECT_EXTRAS)

@@ -32,6 +32,7 @@ COMMANDS = (
     "explain",
     "review",
     "call",
+    "load",
     "faults",
     "inspect-stream",
 )

@@ -46,6 +46,7 @@ class StreamReviewer:
         at_leisure: Whether `take` leaves all analysis of sound, which takes milliseconds, to
             `listen`.
         obeys_extra_fields: Whether a message with extra fields is obeyed.
+        hears: Whether the sound is reviewed; without that only the form of each message is.
 
     Attributes:
         bad_media: How many of the media messages that were obeyed are objected to by themselves.
@@ -58,8 +59,10 @@ class StreamReviewer:
         is_begun: bool = True,
         at_leisure: bool = False,
         obeys_extra_fields: bool = True,
+        hears: bool = True,
     ) -> None:
         self.bad_media = 0
+        self._hears = hears
         self._stream_sid: str | None = None
         self._at_leisure = at_leisure
         self._obeys_extra_fields = obeys_extra_fields
@@ -188,7 +191,9 @@ class StreamReviewer:
         assert self._sound is not None  # noqa: S101 - for the type checker; set by `begin`
         inside: Sequence[Objection] = ()
         sound: Sequence[Objection] = ()
-        if isinstance(message, to_twilio.Media):
+        if not self._hears:
+            self.bad_media += bool(form) and isinstance(message, to_twilio.Media)
+        elif isinstance(message, to_twilio.Media):
             inside = self._sound.defer(look_closely(message.payload), len(message.payload))
             sound = self._sound.note_sent(message.payload, at, inside)
             if not (inside or sound or form):

@@ -19,6 +19,7 @@ from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring_ascii as _quote
 from typing import Any
 
 from twistream_kit.errors import RemoteProtocolError
@@ -181,11 +182,38 @@ class Media:
         # Numbers and base64 need no escaping, so only the texts go through the JSON encoder.
         return (
             f'{{"event":"media","sequenceNumber":"{self.sequence_number}",'
-            f'"media":{{"track":{_dumps(self.track)},"chunk":"{self.chunk}",'
+            f'"media":{{"track":{_quote(self.track)},"chunk":"{self.chunk}",'
             f'"timestamp":"{self.timestamp_ms}",'
             f'"payload":"{b2a_base64(self.payload, newline=False).decode()}"}},'
-            f'"streamSid":{_dumps(self.stream_sid)}}}'
+            f'"streamSid":{_quote(self.stream_sid)}}}'
         )
+
+
+class MediaEncoder:
+    """Encodes the media of one track of one stream; `encode` is ``Media(…).to_json().encode()``.
+
+    Fifty messages a second differ in three numbers and the payload.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> encoder = kit.from_twilio.MediaEncoder("MZ0")
+        >>> encoder.encode(b"", 2, 1, 57)
+        b'{"event":"media","sequenceNumber":"2","media":{"track":"inbound","chunk":"1",...MZ0"}'
+    """
+
+    def __init__(self, stream_sid: str, track: str = "inbound") -> None:
+        quoted = _quote(track).encode().replace(b"%", b"%%")
+        self._before = (
+            b'{"event":"media","sequenceNumber":"%d","media":{"track":'
+            + quoted
+            + b',"chunk":"%d","timestamp":"%d","payload":"'
+        )
+        self._after = f'"}},"streamSid":{_quote(stream_sid)}}}'.encode()
+
+    def encode(self, payload: bytes, sequence_number: int, chunk: int, timestamp_ms: int) -> bytes:
+        """Return the text that goes on the wire, as UTF-8."""
+        before = self._before % (sequence_number, chunk, timestamp_ms)
+        return before + b2a_base64(payload, newline=False) + self._after
 
 
 @dataclass(frozen=True, slots=True)

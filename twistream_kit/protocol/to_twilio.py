@@ -100,6 +100,44 @@ class MessageEncoder:
         return self._before + b2a_base64(payload, newline=False) + self._after
 
 
+class MediaReader:
+    """Reads the media messages of one stream whose text is the usual one, without reading JSON.
+
+    The usual text is that of `Media.to_json`, or the same with the spaces of Python's ``json``.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> reader = kit.to_twilio.MediaReader("MZ0")
+        >>> text = '{"event":"media","streamSid":"MZ0","media":{"payload":"/////w=="}}'
+        >>> len(reader.read(text))
+        4
+        >>> reader.read(text.replace("MZ0", "MZ1")) is None
+        True
+    """
+
+    def __init__(self, stream_sid: str) -> None:
+        self._usual, _ = Media(stream_sid, b"").to_json().split('""')
+        raw = {"event": "media", "streamSid": stream_sid, "media": {"payload": ""}}
+        self._spaced, _ = json.dumps(raw).split('""')
+        self._usual += '"'
+        self._spaced += '"'
+
+    def read(self, text: str) -> bytes | None:
+        """Return the payload; None for every other text, which may be a message all the same."""
+        if text.startswith(self._usual):
+            begin = len(self._usual)
+        elif text.startswith(self._spaced):
+            begin = len(self._spaced)
+        else:
+            return None
+        if not text.endswith('"}}'):
+            return None
+        try:
+            return a2b_base64(text[begin:-3], strict_mode=True)
+        except ValueError:
+            return None
+
+
 def make_unchecked_media(stream_sid: str, payload: bytes) -> Media:
     """Make a `Media` without checking its payload, which was checked or sent before.
 

@@ -7,16 +7,15 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
-from twistream_kit.errors import SettingsError, WrongType, WrongValue, hide_user, quote
+from twistream_kit.errors import WrongType, WrongValue, hide_user, quote
 from twistream_kit.pending import Pending, Subject, fail, fulfil
-from twistream_kit.protocol.twiml import is_loopback_host
 from twistream_kit.simulator._calls_loop import SharedLoop, begin_thread, run_call
 from twistream_kit.simulator._fault_rows import FAULTS, Fault
 from twistream_kit.simulator._fault_run import FaultRun
 from twistream_kit.simulator._fault_scene import FaultTarget
 from twistream_kit.simulator._process_usage import ProcessWatch
+from twistream_kit.simulator._remote import refuse_remote
 from twistream_kit.simulator.fault_report import FaultReport
 from twistream_kit.simulator.model.assumptions import Behaviour, check_behaviour
 from twistream_kit.simulator.simulate_call import (
@@ -124,26 +123,6 @@ async def _run(make_run: Any, pending: Pending[FaultReport], shared: SharedLoop)
         begin_thread(THREAD_NAME, fail, pending, error)
     else:
         begin_thread(THREAD_NAME, fulfil, pending, report)
-
-
-def refuse_remote(url: str, what: str) -> None:
-    """Refuse an address on another machine, which might be in use.
-
-    Args:
-        url: The address.
-        what: What would be done to it, to follow "would".
-
-    Raises:
-        SettingsError: If its host is not this machine by its name or number alone.
-    """
-    host = urlsplit(url).hostname or ""
-    if is_loopback_host(host):
-        return
-    raise SettingsError(
-        f"{hide_user(url)} is not on this machine, and this would {what}",
-        consequence="Callers who use it at the same time may notice, and it may stop to work",
-        fix="If it is yours and nobody uses it, say remote=True (--remote in a shell)",
-    )
 
 
 def _choose_faults(only: str | Sequence[str] | None) -> tuple[Fault, ...]:

@@ -97,6 +97,8 @@ class CallReport:
         clean: `heard` as it would be if the line did no more than delay it; the same without one.
         said: With a `line` that changes something, what the caller said before that changed it,
             from the first frame on.
+        light_clears: For a call of `simulate_calls` without a recording, whose capture holds no
+            media: when the clears came that discarded sound, in seconds; else None.
 
     Example:
         >>> import twistream_kit as kit
@@ -138,6 +140,7 @@ class CallReport:
     latency_ms: float = 0.0
     clean: Clip = field(default=_NOT_GIVEN, repr=False)
     said: Clip | None = field(default=None, repr=False)
+    light_clears: tuple[float, ...] | None = field(default=None, compare=False)
     _measured: list[Turns] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -180,15 +183,17 @@ class CallReport:
         directions have it.
         """
         if not self._measured:
-            capture = self.capture
+            capture, light_clears = self.capture, self.light_clears
             is_closed = self.ending != "stopped"
-            replay = Replay(capture.entries, capture.endings)
+            is_light = light_clears is not None
+            replay = Replay(() if is_light else capture.entries, capture.endings)
+            clears = find_clears(replay) if light_clears is None else light_clears
             later = self.latency_ms / 1000
             found = find_turns(
                 self.clean,
-                None if self.acts else self.said or render_said(capture),
-                self.acts or None,
-                clears=[at + later for at in find_clears(replay)],
+                None if self.acts or is_light else self.said or render_said(capture),
+                self.acts or (() if is_light else None),
+                clears=[at + later for at in clears],
                 whole=[
                     each._replace(begins=each.begins + later, ends=each.ends + later)
                     for each in find_whole(replay)
@@ -350,7 +355,7 @@ def describe_call(report: CallReport) -> dict[str, str]:
         "sent": _describe_counts(report.sent),
         "received": _describe_counts(report.received),
     }
-    if line := _describe_lines(report.line, report.line_back):
+    if line := describe_lines(report.line, report.line_back):
         said["line"] = line
     if report.first_sound_ms is not None:
         first = f"the first after {report.first_sound_ms:.0f} ms"
@@ -376,7 +381,7 @@ def describe_call(report: CallReport) -> dict[str, str]:
     return said
 
 
-def _describe_lines(there: Line | None, back: Line | None) -> str:
+def describe_lines(there: Line | None, back: Line | None) -> str:
     """Say which lines a call had, and what they do; empty for none."""
     said = f"{there!r}: {there.description}" if there is not None else ""
     if back is None or back.is_clean:

@@ -141,19 +141,17 @@ def simulate_call(
         (True, 0.2)
     """
     __tracebackhide__ = hides_frames
-    behaviour = _set_lines(check_behaviour(behaviour), line, line_back)
-    read_url(url, behaviour)
-    check_auth_token(auth_token)
-    plan = CallerPlan(
+    plan = make_plan(
         url,
-        _check_say(say),
-        _check_keys(press),
-        _check_script(script, seed, is_alone=say is None and not press),
-        _check_seconds(seconds),
-        check_parameters(parameters),
-        behaviour,
-        auth_token,
-        expect_silence=bool(expect_silence),
+        say=say,
+        press=press,
+        script=script,
+        seed=seed,
+        seconds=seconds,
+        parameters=parameters,
+        auth_token=auth_token,
+        behaviour=set_lines(check_behaviour(behaviour), line, line_back),
+        expect_silence=expect_silence,
     )
     longest = find_longest_seconds({"seconds": plan.seconds, "script": plan.script})
     subject = Subject(
@@ -170,6 +168,46 @@ def simulate_call(
     return pending
 
 
+def make_plan(
+    url: str,
+    *,
+    say: Clip | bytes | None = None,
+    press: str = "",
+    script: Script | Sequence[Step] | str | os.PathLike[str] | None = None,
+    seed: int | None = None,
+    seconds: float | None = None,
+    parameters: Mapping[str, str] | None = None,
+    auth_token: str | None = None,
+    behaviour: Behaviour | None = None,
+    expect_silence: bool = False,
+    is_recorded: bool = True,
+) -> CallerPlan:
+    """Check the arguments of `simulate_call`, and return what they make of the call.
+
+    Without `is_recorded` no media are kept in the capture and the server's sound is not reviewed;
+    such a call costs half.
+
+    Raises:
+        CallRefused, LocalProtocolError, TypeError, ValueError: As `simulate_call`.
+    """
+    __tracebackhide__ = hides_frames
+    behaviour = check_behaviour(behaviour)
+    read_url(url, behaviour)
+    check_auth_token(auth_token)
+    return CallerPlan(
+        url,
+        _check_say(say),
+        _check_keys(press),
+        _check_script(script, seed, is_alone=say is None and not press),
+        _check_seconds(seconds),
+        check_parameters(parameters),
+        behaviour,
+        auth_token,
+        expect_silence=bool(expect_silence),
+        is_recorded=is_recorded,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class CallerPlan:
     """The actions of the caller in one simulated call.  No repr shows the token."""
@@ -183,6 +221,7 @@ class CallerPlan:
     behaviour: Behaviour
     auth_token: str | None = field(repr=False)
     expect_silence: bool = False
+    is_recorded: bool = True
     number: int = field(default_factory=lambda: next(_numbers))
 
     @property
@@ -191,7 +230,7 @@ class CallerPlan:
         return f"{THREAD_NAME}: {self.number}"
 
 
-def _set_lines(
+def set_lines(
     behaviour: Behaviour, line: Line | str | None, line_back: Line | str | None
 ) -> Behaviour:
     """Return the behaviour with the lines of a call, where it has its own."""
@@ -276,7 +315,7 @@ def find_longest_seconds(options: Mapping[str, Any]) -> float:
 
 async def _run(plan: CallerPlan, pending: Pending[CallReport], shared: SharedLoop) -> None:
     try:
-        make_report = await _CallRun(plan, shared).run()
+        make_report = await CallRun(plan, shared).run()
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever it is, the waiting caller must get it
@@ -326,13 +365,27 @@ def _build_broken_error(error: BaseException | None) -> TwistreamError:
     return broken
 
 
-class _CallRun:
-    """One running call; created and used on the loop, but for the report, which comes last."""
+class CallRun:
+    """One running call; created and used on the loop, but for the report, which comes last.
 
-    def __init__(self, plan: CallerPlan, shared: SharedLoop) -> None:
+    Args:
+        plan: What the caller does.
+        shared: The loop's timer.
+        lateness: Counts how late the frames were; one of its own if not given.
+
+    Attributes:
+        started_at: When the start message was sent, by the monotonic clock; None before.
+    """
+
+    def __init__(
+        self, plan: CallerPlan, shared: SharedLoop, lateness: Lateness | None = None
+    ) -> None:
         self._plan = plan
         self._shared = shared
-        self._lateness = Lateness()
+        self._lateness = lateness or Lateness()
+        self._caller: asyncio.Task[float | None] | None = None
+        self._clears: list[float] = []
+        self.started_at: float | None = None
         self._debugger = Debugger()
         self._handset = Handset(plan.behaviour, speech_db=_measure_level(plan))
         self._leg = StreamLeg(
@@ -341,25 +394,27 @@ class _CallRun:
             account_sid=f"AC{0:032x}",
             parameters=plan.parameters,
             behaviour=plan.behaviour,
+            hears=plan.is_recorded,
         )
         self._client = StreamClient(
             self._leg, url=plan.url, auth_token=plan.auth_token, debugger=self._debugger
         )
         self._client.finishes_later = True
+        self._client.is_light = not plan.is_recorded
         self._script_over = asyncio.Event()
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._script = self._prepare_script(plan.script)
         self._capture: Capture | None = None
         self._quiet_seconds: float | None = None
-        self._leg.on_message = self._note
         self._leg.on_odd = self._note_odd
+        self._leg.on_message = self._note if plan.is_recorded else self._note_lightly
         self._client.on_sent = self._note
 
     async def run(self) -> Callable[[], CallReport]:
         """Make the call; return what makes its report, on any thread."""
         try:
             await self._client.connect()
-            started = time.monotonic()
+            started = self.started_at = time.monotonic()
             if self._script is not None:
                 self._script.begin()
             # What a server says at once is heard in the first frame, in whichever slot the call is.
@@ -375,6 +430,11 @@ class _CallRun:
         async with self._shared.review_turn:
             await self._client.finish(self._shared.pacer.wait_for_spare_time)
         return partial(self._make_report, ending, started, ended - started)
+
+    def hang_up(self) -> None:
+        """Let the caller hang up now, whatever the script says; nothing before it is connected."""
+        if self._caller is not None:
+            self._caller.cancel()
 
     def _prepare_script(self, script: Script | None) -> ScriptRun | None:
         if script is None:
@@ -417,6 +477,13 @@ class _CallRun:
     def _note(self, message: from_twilio.Message | to_twilio.Message, now: float) -> None:
         self._begin_capture(now).append(message, now)
 
+    def _note_lightly(self, message: to_twilio.Message, now: float) -> None:
+        """Keep all but the media, which were not reviewed either."""
+        if isinstance(message, to_twilio.Clear) and len(self._leg.playout) and self.started_at:
+            self._clears.append(now - self.started_at)
+        if not isinstance(message, to_twilio.Media):
+            self._note(message, now)
+
     def _note_odd(self, message: str | bytes, now: float) -> None:
         self._begin_capture(now).note_odd(now, message)
 
@@ -426,14 +493,14 @@ class _CallRun:
         return self._capture
 
     async def _run_until_over(self) -> tuple[float, StreamEnding]:
-        caller = asyncio.create_task(self._act())
+        caller = self._caller = asyncio.create_task(self._act())
         closed = asyncio.create_task(self._client.wait_over())
         try:
             ends: list[asyncio.Future[Any]] = [caller, closed, self._broken]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._broken.done():
                 raise _build_broken_error(self._broken.exception())
-            if caller.done():
+            if caller.done() and not caller.cancelled():
                 self._quiet_seconds = caller.result()
             # After hanging up the caller hears nothing, however long the server takes to close.
             self._shared.pacer.remove(self._tick)
@@ -473,18 +540,34 @@ class _CallRun:
         await said.wait()
 
     async def _listen(self, since: float) -> float:
+        if self._plan.seconds is not None:
+            await asyncio.Event().wait()  # until the limit
         while True:
             await asyncio.sleep(0.05)
             last = max(since, self._handset.ear.last_audible_at or since)
             waiting = len(self._leg.playout) > 0
-            quiet = not waiting and time.monotonic() - last >= QUIET_SECONDS
-            if quiet and self._plan.seconds is None:
+            if not waiting and time.monotonic() - last >= QUIET_SECONDS:
                 return QUIET_SECONDS
+
+    @property
+    def gaps(self) -> Counter[int]:
+        """How often the server's sound stopped for how many frames, because more came late."""
+        return self._leg.gaps
+
+    @property
+    def played_frames(self) -> int:
+        """How many frames of the server's sound were played."""
+        return self._leg.played_frames
+
+    @property
+    def first_sound_ms(self) -> float | None:
+        """The time from the start message to the first sound that was heard so far, or None."""
+        first, started = self._handset.ear.first_audible_at, self.started_at
+        return None if first is None or started is None else (first - started) * 1000
 
     def _make_report(self, ending: StreamEnding, started: float, seconds: float) -> CallReport:
         # First, because its functions of the user may take their time, or wait for something.
         acts = Series[CallerAct]() if self._script is None else self._script.check_expectations()
-        first = self._handset.ear.first_audible_at
         there, back = find_lines(self._plan.behaviour)
         heard = self._handset.heard
         mouth = self._handset.mouth
@@ -505,7 +588,7 @@ class _CallRun:
             received=dict(self._leg.received),
             objections=objections,
             debugger=Series.of(self._debugger, "entries"),
-            first_sound_ms=None if first is None else (first - started) * 1000,
+            first_sound_ms=self.first_sound_ms,
             heard=heard,
             cleared_seconds=self._leg.playout.cleared_seconds,
             lost_seconds=self._leg.playout.waiting_seconds,
@@ -519,6 +602,7 @@ class _CallRun:
             latency_ms=self._handset.ear.latency_frames * PTIME_MS,
             clean=heard if self._plan.behaviour.way_back is None else self._handset.clean,
             said=said,
+            light_clears=None if self._plan.is_recorded else tuple(self._clears),
         )
         remains = Remains(
             tuple(self._leg.playout.waiting_marks),

@@ -29,6 +29,8 @@ from twistream_kit.diagnosis._turn_meter import TooSoon
 from twistream_kit.diagnosis._turn_reasons import Unsaid
 from twistream_kit.diagnosis.explain import Explanations
 from twistream_kit.diagnosis.files import Mistake, Mistakes
+from twistream_kit.diagnosis.histogram import Histogram
+from twistream_kit.diagnosis.load import LoadCall, LoadShare
 from twistream_kit.diagnosis.speech import SpeechDetector
 from twistream_kit.diagnosis.turn import Turn
 from twistream_kit.diagnosis.turn_figures import TurnFigure
@@ -74,6 +76,8 @@ WITHOUT = {
     _step_values.Range: "part of a step, until the seed of the script draws from it",
     LineStream: "part of a call: the way of one direction's sound",
     to_twilio.MessageEncoder: "a function with its stream: no result of anything",
+    to_twilio.MediaReader: "a function with its stream: no result of anything",
+    from_twilio.MediaEncoder: "a function with its stream: no result of anything",
 }
 """What public names lead to and what is no result, and why; nothing is followed from these."""
 
@@ -162,6 +166,25 @@ def a_call_report(capture, objection, debugger):
     )
 
 
+def a_load_report(objection):
+    """Return a report of many calls, and the classes of its parts."""
+    call, share = LoadCall(1, 1, 0.0, 2.0, 0, False, EVIL, 80.0), LoadShare(1, EVIL, 7, 1, 0, 0, 0)
+    histogram = Histogram([80.0])
+    report = kit.LoadReport(
+        url=EVIL,
+        asked=1,
+        seconds=2.0,
+        calls=Series.of([call], "calls"),
+        shares=Series.of([share], "shares"),
+        limits={"failed_percent": 0.0},
+        invalid=Series.of([objection], "objections"),
+        own_late_ms=histogram,
+        echo_idle_ms=histogram,
+        echo_loaded_ms=histogram,
+    )
+    return report, call, share, report.first_sound_ms, histogram, Histogram()
+
+
 FAULT_ROW = FaultRow(EVIL, EVIL, "red", EVIL, EVIL, EVIL, EVIL, 1.0, 30.0, None, EVIL)
 
 
@@ -208,6 +231,7 @@ async def everything(tmp_path, twilio, eventually, capture, objection):
         *(kit.Tone("beep", EVIL, (1000.0,), 1.0, 2.0, -12.0), kit.ToneDetector()),
         *(SpeechDetector(), TURN, TurnFigure("barge_in_ms", (300.0,))),
         kit.Turns(Series.of([TURN], "turns"), 9.0, ((3.0, 4.0),), 1, 500.0),
+        *a_load_report(objection),
         *(RunningThings([(EVIL, EVIL)]), RunningThings(), done, Pending()),
         *(twilio, twilio.calls, twilio.pacer, Lateness(), LatenessReport(1, 0, 0, 0, 0, 0)),
         *(Pacer(), twilio.account, kit.SimulatedAccount(type="Trial"), kit.Behaviour(echo=True)),

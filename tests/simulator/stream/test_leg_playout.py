@@ -3,7 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twistream_kit.simulator.stream.leg import PlayoutBuffer
+from twistream_kit.protocol import to_twilio
+from twistream_kit.simulator.stream.leg import PlayoutBuffer, StreamLeg
 
 
 def filled(size):
@@ -119,3 +120,22 @@ def test_every_mark_comes_back_exactly_once_and_in_order(steps):
         assert len(buffer) <= 2000
     assert returned + buffer.waiting_marks == sent
     assert returned + buffer.clear() == sent
+
+
+def test_sound_that_runs_out_and_goes_on_soon_has_a_gap():
+    one = StreamLeg(stream_sid=f"MZ{1:032x}", call_sid="CA", account_sid="AC")
+
+    def play(frames, silent=0):
+        sid = one.stream_sid
+        if frames:
+            one.receive(to_twilio.Media(sid, b"\x21" * 160 * frames).to_json(), 0.0)
+        for _ in range(frames + silent):
+            one.advance(b"\xff" * 160, 0.0)
+
+    play(0, silent=5)  # what is silent before the first sound is no gap
+    play(3, silent=2)
+    play(1, silent=10)
+    play(1, silent=11)  # a pause
+    play(4)
+    assert one.gaps == {2: 1, 10: 1}
+    assert one.played_frames == 9

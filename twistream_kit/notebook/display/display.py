@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from twistream_kit.capture.summary import CaptureSummary
     from twistream_kit.diagnosis.explain import Explanations
     from twistream_kit.diagnosis.files import Mistakes
+    from twistream_kit.diagnosis.load import LoadReport
     from twistream_kit.diagnosis.turns import Turns
     from twistream_kit.listing import Listing
     from twistream_kit.live.preflight.check import Checks
@@ -419,6 +420,25 @@ def _drop_shown_objections(entry: DebuggerEntry, shown: Collection[Objection]) -
     return replace(entry, text=f"{entry.text} {text}".strip(), objections=without)
 
 
+def show_load_report(report: LoadReport) -> Html:
+    """What many calls have shown: verdict, limits, times, failures, and the callers' own part."""
+    about = report.describe()
+    del about["verdict"]
+    limits = [
+        (code(name), f"{report.limits[name]:g}", failure or "kept")
+        for name, failure in report.list_cases().items()
+    ]
+    failures = [(times, why) for why, times in report.failures.items()]
+    return join(
+        paragraph(strong(f"{len(report.calls)} calls at once: {report.verdict}")),
+        bullets(show_reasons(each) for each in report.invalid),
+        table(("limit", "value", "result"), limits, caption="Limits") if limits else EMPTY,
+        pairs(about, caption="Many calls"),
+        table(("calls", "why"), failures[:10], caption="Calls that failed") if failures else EMPTY,
+        show_rows(report.shares, "Where the calls were made") if report.shares else EMPTY,
+    )
+
+
 def show_fault_report(report: FaultReport) -> Html:
     """What a server survives: a row for each fault, and below what to do about the red ones."""
     repairs = [
@@ -465,6 +485,7 @@ DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.errors", "Objections"): show_objections,
     ("twistream_kit.diagnosis.files", "Mistakes"): show_mistakes,
     ("twistream_kit.diagnosis.turns", "Turns"): show_turns,
+    ("twistream_kit.diagnosis.load", "LoadReport"): show_load_report,
     ("twistream_kit.protocol.codes", "TwilioCode"): show_code,
     ("twistream_kit.protocol.codes", "_CodesOfFile"): show_codes,
     ("twistream_kit.protocol.service_codes", "ServiceCode"): show_service_code,

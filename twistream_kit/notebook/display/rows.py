@@ -481,6 +481,29 @@ ROWS: dict[tuple[str, str], Columns] = {
             set_small(figure.definition),
         ),
     ),
+    ("twistream_kit.diagnosis.load", "LoadFigure"): Columns(
+        "Times", ("figure", "value", "what was measured"),
+        lambda figure: (
+            code(figure.name),
+            figure.describe().replace(" ms", "\N{NO-BREAK SPACE}ms"),
+            set_small(figure.definition),
+        ),
+    ),
+    ("twistream_kit.diagnosis.load", "LoadCall"): Columns(
+        "A call", ("call", "share", "from (s)", "to (s)", "first sound (ms)", "failure"),
+        lambda call: (
+            call.number, call.share, f"{call.begins:.1f}", f"{call.ends:.1f}",
+            "" if call.first_sound_ms is None else f"{call.first_sound_ms:.0f}", call.failure,
+        ),
+    ),
+    ("twistream_kit.diagnosis.load", "LoadShare"): Columns(
+        "A share of the calls",
+        ("share", "host", "process", "calls", "late (s)", "of a core", "own frames late (ms)"),
+        lambda share: (
+            share.number, share.host, share.pid, share.calls, f"{share.late_seconds:.2f}",
+            f"{share.busy:.0%}", f"{share.own_late_ms:.1f}",
+        ),
+    ),
     ("twistream_kit.simulator.fault_report", "FaultRow"): Columns(
         "A fault", ("fault", "outcome", "what was seen", "next call (ms)", "process"),
         _list_fault_cells,

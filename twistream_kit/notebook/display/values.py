@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from twistream_kit.audio.measure import Spectrum
     from twistream_kit.audio.resample import Resampler
     from twistream_kit.audio.voice_trigger import VoiceTrigger
+    from twistream_kit.diagnosis.histogram import Histogram
     from twistream_kit.diagnosis.speech import SpeechDetector
     from twistream_kit.live.settings.secret import Secret
     from twistream_kit.protocol import from_twilio, to_twilio
@@ -118,6 +119,17 @@ def show_lateness_report(report: LatenessReport) -> Html:
     )
 
 
+def show_histogram(histogram: Histogram) -> Html:
+    """How many times were counted, and their percentiles."""
+    if not len(histogram):
+        return pairs({"times": 0}, caption="Times")
+    shares = {"median (ms)": 0.5, "95th percentile (ms)": 0.95, "99th percentile (ms)": 0.99}
+    found = {name: f"{histogram.find(share):.1f}" for name, share in shares.items()}
+    return pairs(
+        {"times": len(histogram), **found, "greatest (ms)": f"{histogram.max:.1f}"}, caption="Times"
+    )
+
+
 def show_secret(_: Secret) -> Html:
     """That it is one, and nothing else."""
     return pairs({"value": "hidden; reveal() gives it"}, caption="A secret")
@@ -200,6 +212,7 @@ VALUES: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.live.settings.secret", "Secret"): show_secret,
     ("twistream_kit.simulator.stream.pacer", "Lateness"): show_lateness,
     ("twistream_kit.simulator.stream.pacer", "LatenessReport"): show_lateness_report,
+    ("twistream_kit.diagnosis.histogram", "Histogram"): show_histogram,
     ("twistream_kit.simulator.rest.account", "SimulatedAccount"): partial(
         show_fields, "A simulated account"
     ),

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from websockets.asyncio.client import ClientConnection
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidURI, WebSocketException
 from websockets.frames import CloseCode, Frame, Opcode
@@ -53,6 +52,7 @@ from twistream_kit.simulator.model.assumptions import (
     NormalClose,
 )
 from twistream_kit.simulator.model.debugger import Debugger
+from twistream_kit.simulator.stream._direct_client import DirectClient
 from twistream_kit.simulator.stream.leg import DIGITS, TALKS_ON_ONE_WAY_STREAM, StreamLeg, Warned
 from twistream_kit.simulator.stream.refusal import URL_FORM, StreamFailed, explain_failure
 
@@ -103,6 +103,9 @@ class StreamClient:
             before *stop*.
         finishes_later: Whether the rest of the sound is not reviewed, and the ending not logged,
             as soon as the stream has ended, but by `finish`.
+        is_light: Whether it costs as little as it can: `on_sent` is not called for media, and
+            messages are taken as they arrive, without a queue.  Set before `connect`, for a stream
+            with the inbound track.
     """
 
     def __init__(
@@ -122,6 +125,7 @@ class StreamClient:
         self.is_close_unanswered = False
         self.finishes_later = False
         self.rest: Sequence[bytes] = ()
+        self.is_light = False
         self.on_sent: Callable[[from_twilio.Message, float], None] | None = None
         self._auth_token = auth_token
         self._debugger = debugger
@@ -171,6 +175,8 @@ class StreamClient:
         self._connection.on_close_frame = self._note_close_frame
         self._reader = asyncio.create_task(self._read(self._connection), name=name)
         self._note_close_frame()  # which may have come with the 101
+        if self.is_light:
+            self._connection.deliver_to(self._take_text)
         try:
             await asyncio.wait([self._reader], timeout=CONNECTED_AFTER_SECONDS)
         except asyncio.CancelledError:
@@ -188,12 +194,10 @@ class StreamClient:
             outbound_frame: What other sources play to the caller, for a stream with the outbound
                 track.
         """
-        if self._arrivals is None:
-            heard, messages = self.leg.advance(inbound_frame, now, outbound_frame)
-        else:
-            self._arrivals.put(inbound_frame, now)
-            self._take_arrivals(now)
-            heard, messages = self.leg.advance(None, now, outbound_frame)
+        if self.is_light:
+            return self._tick_lightly(now, inbound_frame)
+        late = self._put_on_line(inbound_frame, now)
+        heard, messages = self.leg.advance(None if late else inbound_frame, now, outbound_frame)
         if self._reader is not None and self._reader.done() and not len(self.leg.playout):
             self._heard_out.set()
         if messages:
@@ -201,6 +205,39 @@ class StreamClient:
         if self.leg.listen(now):
             self._log_warnings()
         return heard
+
+    def _tick_lightly(self, now: float, inbound_frame: bytes) -> bytes:
+        """Do the same as `tick`; the media are not made objects of."""
+        late = self._put_on_line(inbound_frame, now)
+        heard, texts, marks = self.leg.advance_encoded(None if late else inbound_frame)
+        if self._reader is not None and self._reader.done() and not len(self.leg.playout):
+            self._heard_out.set()
+        if texts:
+            self._send_texts(texts)
+        if marks:
+            self._send(marks, now)
+        return heard
+
+    def _send_texts(self, texts: list[bytes]) -> None:
+        """Send media that are texts, but none to a server that reads too slowly."""
+        connection = self._connection
+        if connection is None:
+            return
+        if self._is_congested():
+            self.dropped += len(texts)
+        elif connection.protocol.state is State.OPEN:
+            connection.write_texts(texts)
+            self.sent["media"] += len(texts)
+        else:
+            self._give_up_later(connection)
+
+    def _take_text(self, text: str) -> None:
+        """Obey a message as it arrives."""
+        now = time.monotonic()
+        if replies := self.leg.receive(text, now):
+            self._send(replies, now)
+        if self.leg.has_warnings:
+            self._log_warnings()
 
     def press(self, digit: str) -> None:
         """Send a DTMF digit to the server, except on a stream of ``<Start>``.
@@ -218,15 +255,30 @@ class StreamClient:
             digit, _ = self._keys.popleft()
             self._send(self.leg.press(digit), time.monotonic())
 
+    def _put_on_line(self, frame: bytes, now: float) -> bool:
+        """Send a frame off on a line on which frames come late; return whether it is one."""
+        if self._arrivals is None:
+            return False
+        self._arrivals.put(frame, now)
+        self._take_arrivals(now)
+        return True
+
     def _take_arrivals(self, now: float) -> None:
         """Send the frames of the caller that have come, and wait for the next one."""
         if self._arrivals is None:
             return
-        for frame in self._arrivals.take(now):
-            self._send_in_time(self.leg.take_late(frame), now)
+        self._send_late(self._arrivals.take(now), now)
         if (at := self._arrivals.next_at) is not None and self._next_arrival is None:
             loop = asyncio.get_running_loop()
             self._next_arrival = loop.call_later(at - now, self._note_arrival)
+
+    def _send_late(self, frames: list[bytes], now: float) -> None:
+        """Send the media of frames that have come late."""
+        for frame in frames:
+            if self.is_light:
+                self._send_texts(self.leg.take_late_encoded(frame))
+            else:
+                self._send_in_time(self.leg.take_late(frame), now)
 
     def _note_arrival(self) -> None:
         self._next_arrival = None
@@ -236,14 +288,13 @@ class StreamClient:
         """Send what the line still has on its way, because the call ends."""
         now = time.monotonic()
         if self._arrivals is not None:
-            for frame in self._arrivals.take_all():
-                self._send_in_time(self.leg.take_late(frame), now)
+            self._send_late(self._arrivals.take_all(), now)
         rest = self.rest if "inbound" in self.leg.tracks else ()
         for number, frame in enumerate(rest):
             comes_at = now + (number + 0.5) * from_twilio.PTIME_MS / 1000
             while self._keys and self._keys[0][1] <= comes_at:
                 self._press_next()
-            self._send_in_time(self.leg.take_late(frame), now)
+            self._send_late([frame], now)
         while self._keys:
             self._press_next()
         if self._next_arrival is not None:
@@ -528,7 +579,7 @@ def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
     return StreamUrl(url, compute_signed_url(f"{url}/" if bare else url), parts.query)
 
 
-class _Socket(LosesTransport, ClientConnection):
+class _Socket(LosesTransport, DirectClient):
     """A connection that says when a Close frame comes, and that can stop sending after an error.
 
     Attributes:

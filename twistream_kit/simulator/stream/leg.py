@@ -44,6 +44,11 @@ TALKS_ON_ONE_WAY_STREAM = (
 
 _SILENT_BYTES = b"\xff\x7f"
 
+LONGEST_GAP_MS = 200
+"""Sound that goes on within this time after it ran out was late; pauses of a speaker are longer."""
+
+_LONGEST_GAP = LONGEST_GAP_MS // PTIME_MS
+
 DIGITS = frozenset("0123456789*#ABCD")
 """The keys of a telephone, the rare fourth column included (§3)."""
 
@@ -59,9 +64,14 @@ class StreamLeg:
         behaviour: The switches for behaviour of Twilio that is not known.
         first_timestamp_ms: The first timestamp; None derives it from `stream_sid`, so that the same
             stream always has the same.
+        hears: Whether the sound of the server is reviewed.  Without that, media messages in the
+            usual form are not even made objects of, and `on_message` is not called for them.
 
     Attributes:
         playout: The buffer of audio that has not been played.
+        played_frames: How many frames of the server's sound were played.
+        gaps: How long the server's sound stopped each time, in frames: it ran out, and went on
+            within `LONGEST_GAP_MS`.  Longer silence is taken for a pause.
         on_message: Called with each message that was obeyed and its time, if not None.
         on_odd: Called with the text of each message that was not obeyed, or that has extra fields,
             and its time, if not None.
@@ -79,6 +89,7 @@ class StreamLeg:
         bidirectional: bool = True,
         behaviour: Behaviour | None = None,
         first_timestamp_ms: int | None = None,
+        hears: bool = True,
     ) -> None:
         if not tracks or not set(tracks) <= {"inbound", "outbound"}:
             raise WrongValue(f"tracks is {tracks!r}; it may hold 'inbound' and 'outbound'")
@@ -94,7 +105,11 @@ class StreamLeg:
             first_timestamp_ms = random.Random(stream_sid).choice(FIRST_TIMESTAMPS_MS)  # noqa: S311
         self._timestamp_ms = first_timestamp_ms
         self.playout = PlayoutBuffer()
-        self._checker = MessageChecker(stream_sid, self.behaviour)
+        self.played_frames = 0
+        self.gaps: Counter[int] = Counter()
+        self._checker = MessageChecker(stream_sid, self.behaviour, hears=hears)
+        self._encoder = from_twilio.MediaEncoder(stream_sid)
+        self._reader = None if hears else to_twilio.MediaReader(stream_sid)
         self.on_message: Callable[[to_twilio.Message, float], None] | None = None
         self.on_odd: Callable[[str | bytes, float], None] | None = None
         self.broken = False
@@ -103,6 +118,7 @@ class StreamLeg:
         self._stopped = self._is_silenced = False
         self._hold_frames = count_frames(self.behaviour.playout_delay_ms)
         self._held = 0
+        self._empty_frames = _LONGEST_GAP + 1
 
     @property
     def received(self) -> Counter[str]:
@@ -159,6 +175,23 @@ class StreamLeg:
         messages.extend(self._mark(name) for name in names)
         return heard, messages
 
+    def advance_encoded(
+        self, inbound: bytes | None
+    ) -> tuple[bytes, list[bytes], list[from_twilio.Message]]:
+        """Do the same as `advance` on a stream with the inbound track; the media come as texts.
+
+        Args:
+            inbound: The caller's audio, 160 bytes PCMU; None if it comes by `take_late_encoded`.
+
+        Returns:
+            What the caller hears, the media messages as UTF-8, and the marks.
+        """
+        heard, names = self._play()
+        if self._stopped:
+            return heard, [], []
+        texts = [] if inbound is None else self._encode_frames(inbound)
+        return heard, texts, [self._mark(name) for name in names] if names else []
+
     def take_late(self, inbound: bytes) -> list[from_twilio.Message]:
         """Return the media of a frame of the caller that has come late, 160 bytes PCMU."""
         messages: list[from_twilio.Message] = []
@@ -166,10 +199,20 @@ class StreamLeg:
             self._add_frames(messages, {"inbound": inbound})
         return messages
 
+    def take_late_encoded(self, inbound: bytes) -> list[bytes]:
+        """Do the same as `take_late` on a stream with the inbound track; the media are texts."""
+        return [] if self._stopped else self._encode_frames(inbound)
+
     def receive(self, message: str | bytes, now: float) -> list[from_twilio.Message]:
         """Obey one message from the server, or note why not; return the marks to send back."""
         if self._stopped:
             return []
+        if self._reader is not None and self.bidirectional and type(message) is str:
+            payload = self._reader.read(message)
+            if payload is not None:
+                self._checker.received["media"] += 1
+                self._enqueue(payload)
+                return []
         if not self.bidirectional:
             self._break(message)
             return []
@@ -205,6 +248,11 @@ class StreamLeg:
         sequence = self._take_sequence()
         return [from_twilio.Stop(self.stream_sid, self.account_sid, self.call_sid, sequence)]
 
+    @property
+    def has_warnings(self) -> bool:
+        """Whether `take_warnings` or `take_unlogged` would return something."""
+        return self._checker.has_warnings
+
     def take_warnings(self) -> list[Warned]:
         """Return what Twilio has logged since the last call."""
         return self._checker.take_warnings()
@@ -232,45 +280,74 @@ class StreamLeg:
     def _play(self) -> tuple[bytes, list[str]]:
         if self._is_silenced or not len(self.playout):
             self._held = 0
+            self._empty_frames += 1
             return SILENT_FRAME, []
         if self._held < self._hold_frames:
             self._held += 1
             return SILENT_FRAME, []
+        if self._empty_frames:
+            if self._empty_frames <= _LONGEST_GAP:
+                self.gaps[self._empty_frames] += 1
+            self._empty_frames = 0
+        self.played_frames += 1
         return self.playout.play(FRAME_BYTES)
 
     def _add_frames(self, messages: list[from_twilio.Message], frames: Mapping[str, bytes]) -> None:
         """Add the media of the next frame of some tracks, of those that the stream has."""
         tracks = [track for track in self.tracks if track in frames]
-        if tracks and not self._chunks[tracks[0]]:
-            # The backlog of a stream that has just been connected arrives at once (§10.20).
-            for _ in range(INITIAL_BURST_FRAMES - 1):
-                for track in tracks:
-                    self._add_media(messages, track, SILENT_FRAME)
+        for _ in range(self._count_backlog(tracks[0]) if tracks else 0):
+            for track in tracks:
+                self._add_media(messages, track, SILENT_FRAME)
         for track in tracks:
             self._add_media(messages, track, frames[track])
 
+    def _encode_frames(self, inbound: bytes) -> list[bytes]:
+        """Return the media of the caller's next frame as texts, after those that wait before it."""
+        waiting = [SILENT_FRAME] * self._count_backlog("inbound")
+        return [self._encode_media(payload) for payload in [*waiting, inbound]]
+
+    def _count_backlog(self, track: str) -> int:
+        """Return how many frames come before the next one of a track, and with it.
+
+        The backlog of a stream that has just been connected arrives at once (§10.20).
+        """
+        return 0 if self._chunks[track] else INITIAL_BURST_FRAMES - 1
+
     def _add_media(self, messages: list[from_twilio.Message], track: str, payload: bytes) -> None:
-        # Each track has its own chunk counter: seen live, no gap in 2,300 frames (§10.19).
+        chunk, timestamp = self._count_media(track)
+        sequence = self._take_sequence()
+        messages.append(
+            from_twilio.Media(self.stream_sid, payload, sequence, track, chunk, timestamp)
+        )
+
+    def _encode_media(self, payload: bytes) -> bytes:
+        chunk, timestamp = self._count_media("inbound")
+        return self._encoder.encode(payload, self._take_sequence(), chunk, timestamp)
+
+    def _count_media(self, track: str) -> tuple[int, int]:
+        """Count the next frame of a track; return its chunk number and its timestamp.
+
+        Each track has its own chunk counter: seen live, no gap in 2,300 frames (§10.19).
+        """
         frames = self._chunks[track]
         self._chunks[track] = frames + 1
         jitter = TIMESTAMP_JITTER_MS[frames % len(TIMESTAMP_JITTER_MS)]
-        timestamp = self._timestamp_ms + frames * PTIME_MS + jitter
-        sequence = self._take_sequence()
-        messages.append(
-            from_twilio.Media(self.stream_sid, payload, sequence, track, frames + 1, timestamp)
-        )
+        return frames + 1, self._timestamp_ms + frames * PTIME_MS + jitter
 
     def _obey(self, message: to_twilio.Message) -> list[str]:
         """Obey `message`; return the names of the marks that come back at once."""
         if isinstance(message, to_twilio.Mark):
             return self.playout.mark(message.name)
         if isinstance(message, to_twilio.Clear):
+            self._empty_frames = _LONGEST_GAP + 1  # what follows is something else
             return self.playout.clear()
-        lost = self.playout.enqueue(message.payload)
-        if lost:
+        self._enqueue(message.payload)
+        return []
+
+    def _enqueue(self, payload: bytes) -> None:
+        if lost := self.playout.enqueue(payload):
             text = f"ten minutes of audio are waiting already: {lost} bytes were discarded"
             self.warn(MEDIA_DISCARDED, text)
-        return []
 
     def _break(self, message: str | bytes) -> None:
         self._checker.refuse(message)
@@ -374,18 +451,20 @@ class MessageChecker:
     Args:
         stream_sid: The SID that every message must carry.
         behaviour: Determines whether a message with an extra field is dropped or only warned about.
+        hears: Whether the sound is reviewed.
 
     Attributes:
         received: How many messages of each kind came: ``media``, ``mark``, ``clear``,
             ``invalid``, ``binary``.
     """
 
-    def __init__(self, stream_sid: str, behaviour: Behaviour) -> None:
+    def __init__(self, stream_sid: str, behaviour: Behaviour, *, hears: bool = True) -> None:
         self.received: Counter[str] = Counter()
         self._reviewer = StreamReviewer(
             stream_sid,
             at_leisure=True,
             obeys_extra_fields=behaviour.extra_fields != "drop",
+            hears=hears,
         )
         self._unlogged: list[Objection] = []
         self._warnings: list[Warned] = []
@@ -450,6 +529,11 @@ class MessageChecker:
         if warned.code in ONCE_PER_STREAM:
             self._warned.add(warned.code)
         self._warnings.append(warned)
+
+    @property
+    def has_warnings(self) -> bool:
+        """Whether a warning or an objection was noted and not taken."""
+        return bool(self._warnings or self._unlogged)
 
     def take_warnings(self) -> list[Warned]:
         """Return the warnings noted since the last call."""

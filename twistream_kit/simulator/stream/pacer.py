@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from twistream_kit.diagnosis.histogram import Histogram
 from twistream_kit.pending import Guard
 from twistream_kit.protocol.from_twilio import PTIME_MS
 
@@ -87,6 +88,14 @@ class Lateness:
             self._max = seconds
         bucket = int(seconds * 1000 * _BUCKETS_PER_MS)
         self._counts[0 if bucket < 0 else min(bucket, _BUCKETS)] += 1
+
+    def make_histogram(self) -> Histogram:
+        """Return the delays so far in milliseconds, to be merged with those of other processes."""
+        histogram = Histogram()
+        for bucket, count in enumerate(list(self._counts)):
+            if count:  # the upper edge, as in `report`
+                histogram.record(min((bucket + 1) / _BUCKETS_PER_MS, self._max * 1000), count)
+        return histogram
 
     def report(self) -> LatenessReport:
         """Return the figures so far; callable from any thread."""

@@ -1,0 +1,472 @@
+"""Many calls at once; the servers are raw ones."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import pickle
+import resource
+import sys
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+
+from support.reports import report_of
+from support.waiting import eventually, soon
+from twistream_kit import caller
+from twistream_kit.audio.clip import Clip
+from twistream_kit.diagnosis.load import LoadReport, LoadShare
+from twistream_kit.errors import (
+    CallRefused,
+    SettingsError,
+    TwistreamError,
+    WrongState,
+    WrongType,
+    WrongValue,
+)
+from twistream_kit.pending import Pending, Subject
+from twistream_kit.protocol.signature import sign
+from twistream_kit.simulator import _load_run, _load_share
+from twistream_kit.simulator._load_run import LoadRun, build_report, compare_clocks
+from twistream_kit.simulator._load_share import ShareOrder, Watch, check_descriptors, run_share
+from twistream_kit.simulator._remote import refuse_remote
+from twistream_kit.simulator.line.line import Line
+from twistream_kit.simulator.load import simulate_calls
+from twistream_kit.simulator.model.assumptions import Behaviour
+
+TONE = Clip.tone(440, 0.1).payload
+
+
+def media(sid: str, payload: bytes = TONE) -> str:
+    content = {"payload": b64encode(payload).decode()}
+    return json.dumps({"event": "media", "streamSid": sid, "media": content})
+
+
+class Server:
+    """Greets each caller; keeps the start messages and the signatures."""
+
+    def __init__(self, answer: Callable[..., Any] | None = None) -> None:
+        self.starts: list[dict[str, Any]] = []
+        self.signatures: list[str | None] = []
+        self.url = ""
+        self._answer = answer
+
+    async def handle(self, connection: ServerConnection) -> None:
+        with contextlib.suppress(Exception):
+            while (message := json.loads(await connection.recv()))["event"] != "start":
+                pass
+            self.starts.append(message)
+            assert connection.request is not None
+            self.signatures.append(connection.request.headers.get("x-twilio-signature"))
+            if self._answer is not None:
+                await self._answer(connection, message)
+            else:
+                await connection.send(media(message["streamSid"]))
+            async for _ in connection:
+                pass
+
+
+@contextlib.asynccontextmanager
+async def running(server: Server) -> AsyncIterator[Server]:
+    async with serve(server.handle, "127.0.0.1", 0, close_timeout=0.2) as served:
+        port = next(iter(served.sockets)).getsockname()[1]
+        server.url = f"ws://127.0.0.1:{port}/media"
+        yield server
+
+
+async def test_each_call_has_its_own_parameters_signature_and_sid() -> None:
+    async with running(Server()) as server:
+        run = simulate_calls(
+            server.url,
+            5,
+            seconds=0.4,
+            ramp_seconds=0.2,
+            parameters=lambda number: {"customer": str(number)},
+            auth_token="0" * 32,
+            sample=2,
+        )
+        report = await soon(run)
+    assert [call.number for call in report.calls] == [1, 2, 3, 4, 5]
+    assert all(call.ok for call in report.calls), report.failures
+    customers = {start["start"]["customParameters"]["customer"] for start in server.starts}
+    assert customers == set("12345")
+    assert len({start["streamSid"] for start in server.starts}) == 5
+    assert server.signatures == [sign("0" * 32, server.url)] * 5
+    assert len(report.first_sound_ms) == 5
+    # The sample: the last call, and one in the middle.
+    assert sorted(report.recorded) == [3, 5]
+    assert report.recorded[5].heard.payload.strip(b"\xff\x7f") == TONE.strip(b"\xff\x7f")
+    assert any(entry.size for entry in report.recorded[5].capture.entries)
+    assert [call.is_recorded for call in report.calls] == [False, False, True, False, True]
+    assert [(share.number, share.pid) for share in report.shares] == [(1, os.getpid())]
+    assert report.calls[0].ends - report.calls[0].begins > 0.3
+    assert len(report.own_late_ms) > 50
+    assert len(report.echo_idle_ms)
+    assert len(report.echo_loaded_ms)
+
+
+async def test_calls_that_fail_say_why_and_pass_the_limit() -> None:
+    async def misbehave(connection: ServerConnection, start: dict[str, Any]) -> None:
+        kind = start["start"]["customParameters"]["kind"]
+        if kind == "0":
+            await connection.close(1011)
+        elif kind == "1":
+            await connection.send(media("MZ0"))
+        else:
+            await connection.send(media(start["streamSid"]))
+
+    async with running(Server(misbehave)) as server:
+        report = await soon(
+            simulate_calls(
+                server.url,
+                3,
+                seconds=0.5,
+                ramp_seconds=0,
+                parameters=lambda number: {"kind": str(number % 3)},
+                sample=0,
+            )
+        )
+    assert [call.ok for call in report.calls] == [False, True, False]
+    assert "another stream" in report.calls[0].failure or "streamSid" in report.calls[0].failure
+    assert report.calls[2].failure.startswith("the server closed the connection")
+    assert not report.ok
+    assert report.list_cases() == {"failed_percent": "67 %, and 0 % is the limit"}
+    assert not report.recorded
+
+
+async def test_a_server_that_is_not_there_fails_each_call(unused_tcp_port: int) -> None:
+    url = f"ws://127.0.0.1:{unused_tcp_port}/media"
+    report = await soon(simulate_calls(url, 2, seconds=0.3, ramp_seconds=0))
+    assert report.failed == 2
+    [(why, times)] = report.failures.items()
+    assert times == 2
+    assert "127.0.0.1" in why
+
+
+@pytest.mark.parametrize(
+    ("line", "there_and_back_ms"),
+    [(None, 0), (Line(delay_ms=200, jitter_ms=10, loss=0.02, seed=2), 400)],
+    ids=["clean", "line"],
+)
+async def test_a_script_is_measured_as_in_a_recorded_call(
+    line: Line | None, there_and_back_ms: int
+) -> None:
+    async def answer(connection: ServerConnection, start: dict[str, Any]) -> None:
+        is_asked = False
+        async for text in connection:
+            message = json.loads(text)
+            if message["event"] != "media":
+                continue
+            is_silent = set(message["media"]["payload"][:40]) <= set("/+")
+            if is_asked and is_silent:
+                await connection.send(media(start["streamSid"], Clip.tone(440, 0.4).payload))
+                is_asked = False
+            is_asked = is_asked or not is_silent
+
+    script = [caller.wait(0.1), caller.say(Clip.tone(300, 0.2)), caller.wait(1.2), caller.hang_up()]
+    async with running(Server(answer)) as server:
+        report = await soon(
+            simulate_calls(
+                server.url, 2, seconds=5, ramp_seconds=0, script=script, sample=1, line=line
+            )
+        )
+    assert not report.failed, report.failures
+    light, recorded = report.calls
+    assert (light.is_recorded, recorded.is_recorded) == (False, True)
+    assert len(light.response_ms) == len(recorded.response_ms) == 1
+    assert light.response_ms[0] == pytest.approx(recorded.response_ms[0], abs=60)
+    assert light.response_ms[0] >= there_and_back_ms
+    assert len(report.response_ms) == 2
+    if line is not None:
+        assert report.recorded[2].line == replace(line, seed=4), "each call loses other frames"
+        assert report.line == (
+            f"{line!r}: {line.description}; back the same; the number of a call is added to the "
+            "seed"
+        )
+        assert f" {report.line}\n" in repr(report)
+        assert report.to_dict()["line"] == report.line
+
+
+def test_each_call_adds_its_number_to_the_seeds_of_its_lines() -> None:
+    order = replace(ORDER, behaviour=Behaviour(line=Line("mobile", seed=7), line_back="street"))
+    order = pickle.loads(pickle.dumps(order))
+    behaviours = [order.make_plan(number).behaviour for number in (1, 2)]
+    assert [each.line for each in behaviours] == [Line("mobile", seed=8), Line("mobile", seed=9)]
+    assert [each.line_back for each in behaviours] == [
+        Line("street", seed=1),
+        Line("street", seed=2),
+    ]
+    assert ORDER.make_plan(1).behaviour == Behaviour()
+    # Without a line of its own the way back has the seed of the line.
+    both = replace(ORDER, behaviour=Behaviour(line="mobile")).make_plan(3).behaviour
+    assert both.way_back == Line("mobile", seed=3).way_back
+
+
+def test_a_clear_of_a_light_call_is_as_late_at_the_ear_as_the_sound() -> None:
+    silence, tone = bytes([0xFF]) * 8000, Clip.tone(440, 1.0).payload
+    for latency_ms, cleared in ((400.0, 1), (0.0, 0)):
+        heard = Clip(silence + tone + silence)  # it stops at the ear 400 ms after the clear
+        report = report_of(
+            seconds=3.0, heard=heard, clean=heard, latency_ms=latency_ms, light_clears=(1.6,)
+        )
+        assert report.turns.cleared == cleared
+
+
+async def test_stop_ends_all_calls_and_reports_what_it_has() -> None:
+    async with running(Server()) as server:
+        run = simulate_calls(server.url, 50, seconds=60, ramp_seconds=25, sample=0)
+        assert isinstance(run, LoadRun)
+        await eventually(lambda: len(server.starts) >= 2)
+        run.stop()
+        report = await soon(run)
+    assert report.is_interrupted
+    assert 2 <= len(report.calls) <= 20
+    assert not report.failed, report.failures
+    assert report.verdict.endswith("(interrupted)") or not report.valid
+
+
+def test_the_first_interrupt_of_a_wait_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, waits = Watch(), []
+
+    def wait(_self: object, timeout: float | None = None) -> str:
+        waits.append(timeout)
+        if len(waits) == 1:
+            raise KeyboardInterrupt
+        return "what it has"
+
+    monkeypatch.setattr(Pending, "result", wait)
+    run = LoadRun(Subject("calls", "LoadReport"), watch, 3, progress=False)
+    assert run.result() == "what it has"
+    assert watch.stop.is_set()
+    waits.clear()
+    with pytest.raises(KeyboardInterrupt):  # the second one
+        run.result()
+
+
+def test_without_a_terminal_progress_is_a_line_a_second(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    watch = Watch()
+    lines = _load_run._Lines(watch, 50)
+    lines.show(is_over=False)
+    assert capsys.readouterr().err == ""
+    watch.begun, watch.ended, watch.refused = 12, 3, 1
+    lines._shown -= 1.1
+    lines.show(is_over=False)
+    lines.show(is_over=False)
+    assert capsys.readouterr().err == "   0 s: 3 of 50 calls ended, 9 under way, 1 refused\n"
+
+
+def test_an_address_elsewhere_is_refused_with_what_it_would_get() -> None:
+    with pytest.raises(SettingsError) as caught:
+        simulate_calls("wss://media.example.com/x", 50)
+    text = str(caught.value)
+    assert "media.example.com/x is not on this machine" in text
+    assert "make 50 calls of 30 s to it at once" in text
+    assert "remote=True (--remote in a shell)" in text
+    for local in ("ws://localhost:1/x", "ws://[::1]:1/x", "wss://a.localhost/x"):
+        refuse_remote(local, "break it")
+
+
+def test_too_few_descriptors_are_found_before_the_first_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 256))
+    check_descriptors(20)
+    with pytest.raises(TwistreamError, match=r"1000 calls need about 1.* may open"):
+        check_descriptors(1000)
+    with pytest.raises(TwistreamError, match="ulimit -n"):
+        simulate_calls("ws://127.0.0.1:1/media", 1000)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "sentence"),
+    [
+        ({"calls": 0}, WrongValue, "calls is 0; give a number from 1 to 10000"),
+        ({"calls": 2.5}, WrongType, "calls is 2.5; give a whole number"),
+        ({"seconds": "30"}, WrongType, "seconds is '30'; give a number of seconds"),
+        ({"seconds": 0}, WrongValue, "seconds is 0; a call lasts more than 0"),
+        ({"ramp_seconds": float("nan")}, WrongValue, "ramp_seconds is nan"),
+        ({"sample": 51}, WrongValue, "sample is 51; give a number from 0 to 50"),
+        ({"workers": 2}, WrongState, "workers is 2, and there is no executor"),
+        ({"workers": 0}, WrongValue, "workers is 0; give a number from 1 to 50"),
+        ({"executor": 4}, WrongType, "executor is 4; give an Executor"),
+        ({"limits": {"speed": 1}}, WrongValue, "limits has 'speed'"),
+        ({"parameters": {"": "x"}}, ValueError, ""),
+        ({"script": 7}, WrongType, "script is 7"),
+        ({"auth_token": 7}, WrongType, "auth_token is of type int"),
+        ({"line": "moble"}, WrongValue, "the nearest is 'mobile'"),
+        ({"line_back": 3}, WrongType, "line_back is of type int"),
+    ],
+)
+def test_wrong_arguments_are_named_at_once(
+    arguments: dict[str, Any], error: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(error) as caught:
+        simulate_calls("ws://localhost:1/media", **arguments)
+    assert sentence in str(caught.value)
+
+
+def test_a_url_that_twilio_would_not_open_is_refused_at_once() -> None:
+    with pytest.raises(CallRefused, match="is not a wss URL"):
+        simulate_calls("http://localhost/media")
+
+
+# What makes a run invalid.
+
+SHARE = LoadShare(2, "here", 7, 10, late_seconds=0.1, busy=0.4, own_late_ms=3.0)
+ORDER = ShareOrder(
+    number=2,
+    run=1,
+    url="ws://localhost:1/media",
+    starts={1: 0.0},
+    seconds=1.0,
+    begin_at=None,
+    offsets={"here": 0.0},
+    recorded=frozenset(),
+    script=None,
+    seed=0,
+    parameters=None,
+    behaviour=Behaviour(),
+    options={},
+)
+
+
+def test_a_share_that_did_its_part_is_not_objected_to() -> None:
+    assert _load_share._object_to(SHARE, 0.2, ORDER) == []
+
+
+@pytest.mark.parametrize(
+    ("share", "jump", "begin_at", "sentence"),
+    [
+        ({"own_late_ms": 10.5}, 0.0, None, "share 2 sent its own frames late"),
+        ({"busy": 0.96}, 0.0, None, "share 2 used 96% of a core"),
+        ({}, -3600.0, None, "share 2 saw its clock set by -3600.0 s"),
+        ({"late_seconds": 0.6}, 0.0, 1.0, "share 2 began 0.6 s late"),
+        ({"host": "elsewhere"}, 0.0, 1.0, "share 2 ran on elsewhere, whose clock was not compared"),
+    ],
+)
+def test_what_a_share_did_wrong_is_said(
+    share: dict[str, Any], jump: float, begin_at: float | None, sentence: str
+) -> None:
+    order = replace(ORDER, begin_at=begin_at)
+    [found] = _load_share._object_to(replace(SHARE, **share), jump, order)
+    assert str(found).startswith(sentence)
+    assert found.consequence
+    assert found.fix
+
+
+# Several processes.
+
+
+class ElsewhereExecutor(Executor):
+    """Runs at once, on a machine whose clock is fast."""
+
+    def __init__(self, host: str, fast: float) -> None:
+        self._host, self._fast = host, fast
+
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        _, pid, clock = function(*args, **kwargs)
+        future.set_result((self._host, pid, clock + self._fast))
+        return future
+
+
+def test_the_clock_of_each_machine_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_load_run, "_CLOCK_SECONDS", 0.0)
+    offsets, way = compare_clocks(ElsewhereExecutor("other", 7.5), 2)
+    assert offsets["other"] == pytest.approx(7.5, abs=0.2)
+    assert min(offsets.values()) == 0.0  # this machine's
+    assert way >= 0
+
+
+@pytest.fixture
+def pool() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as made:
+        yield made
+
+
+async def check_two_shares(server: Server, executor: Executor, seconds: float = 0.5) -> LoadReport:
+    run = simulate_calls(
+        server.url, 6, seconds=seconds, ramp_seconds=0.2, executor=executor, workers=2, sample=2
+    )
+    report = await soon(run)
+    assert not report.failed, report.failures
+    assert [call.number for call in report.calls] == [1, 2, 3, 4, 5, 6]
+    assert {call.number: call.share for call in report.calls} == {
+        number: 2 - number % 2 for number in range(1, 7)
+    }
+    assert len(server.starts) == 6, "each call was made once"
+    assert len({start["streamSid"] for start in server.starts}) == 6
+    assert [share.number for share in report.shares] == [1, 2]
+    assert all(share.host and share.calls == 3 for share in report.shares)
+    assert sorted(report.recorded) == [3, 6]
+    assert report.recorded[3].heard.payload.strip(b"\xff\x7f")
+    return report
+
+
+async def test_two_processes_make_all_calls_once(pool: ProcessPoolExecutor) -> None:
+    async with running(Server()) as server:
+        report = await check_two_shares(server, pool)
+    pids = {share.pid for share in report.shares}
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+
+
+async def test_a_share_that_comes_back_twice_makes_a_run_invalid() -> None:
+    async with running(Server()) as server:
+        order = replace(ORDER, url=server.url, starts={2: 0.0}, seconds=0.2)
+        with ThreadPoolExecutor(1) as threads:
+            work = threads.submit(run_share, order)
+            result = await soon(asyncio.wrap_future(work))
+    report = build_report(order, 2, {}, [result, result])
+    assert not report.valid
+    text = str(report.invalid[-1])
+    assert text.startswith("share 2 came back 2 times, from ")
+    assert f"({os.getpid()})" in text
+    assert "client.get_executor(pure=False)" in text
+
+
+async def test_a_share_that_fails_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_load_run, "_CLOCK_SECONDS", 0.0)
+
+    class Broken(ThreadPoolExecutor):
+        def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            if function is run_share:
+                function = sys.intern  # which takes no order
+            return super().submit(function, *args, **kwargs)
+
+    with Broken(1) as broken:
+        run = simulate_calls("ws://127.0.0.1:1/media", 2, executor=broken, workers=1)
+        with pytest.raises(TwistreamError, match="a share of the calls failed"):
+            await soon(run)
+
+
+@pytest.mark.slow
+async def test_two_workers_of_dask_make_all_calls_once() -> None:
+    distributed = pytest.importorskip("distributed")
+
+    def begin() -> Any:
+        return distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        )
+
+    cluster = await asyncio.to_thread(begin)
+    try:
+        client = await asyncio.to_thread(distributed.Client, cluster)
+        async with running(Server()) as server:
+            executor = client.get_executor(pure=False)
+            report = await check_two_shares(server, executor, seconds=2.0)
+        assert len({share.pid for share in report.shares}) == 2
+        assert {share.late_seconds < 0.5 for share in report.shares} == {True}
+        await asyncio.to_thread(client.close)
+    finally:
+        await asyncio.to_thread(cluster.close)

@@ -1,0 +1,144 @@
+"""`twistream load`: what it prints where, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Thread
+from xml.etree import ElementTree
+
+import pytest
+from websockets.sync.server import ServerConnection, serve
+
+from twistream_kit import cli
+from twistream_kit.audio.clip import Clip
+
+TONE = b64encode(Clip.tone(440, 0.1).payload).decode()
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command; return its exit code, what it printed, and its errors."""
+
+    def run_it(*argv: object) -> tuple[int, str, str]:
+        code = cli.main(["load", *map(str, argv)])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    return run_it
+
+
+@contextmanager
+def greeter(customers: list[str]) -> Iterator[str]:
+    """A server that plays 0.1 s, and notes the parameter *customer*."""
+
+    def handle(socket: ServerConnection) -> None:
+        with suppress(Exception):
+            for text in socket:
+                message = json.loads(text)
+                if message["event"] == "start":
+                    customers.append(message["start"]["customParameters"].get("customer", ""))
+                    media = {"event": "media", "streamSid": message["streamSid"]}
+                    socket.send(json.dumps({**media, "media": {"payload": TONE}}))
+
+    with serve(handle, "127.0.0.1", 0) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}/media"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+SHORT = ("--calls", 3, "--seconds", 0.4, "--ramp", 0.1)
+
+
+def test_load_prints_json_and_writes_junit_and_limits_decide_the_exit_code(
+    run: Run, tmp_path: Path
+) -> None:
+    customers: list[str] = []
+    junit = tmp_path / "load.xml"
+    with greeter(customers) as url:
+        # The server answers no question: there is no script that asks one.
+        code, out, err = run(
+            url, *SHORT, "--param", "customer=c{call}", "--max-response", 800, "--json", "--junit",
+            junit, "--line", "call_centre", "--line-seed", 3,
+        )  # fmt: skip
+    report = json.loads(out)
+    assert sorted(customers) == ["c1", "c2", "c3"]
+    assert (report["asked"], report["failed"], len(report["calls"])) == (3, 0, 3)
+    assert report["limits"] == {"failed_percent": 0.0, "response_ms": 800.0}
+    assert code == 1
+    assert report["line"].startswith("Line('call_centre', seed=3): 30 ms of delay;")
+    assert report["cases"]["response_ms"] == "no call has shown such a time"
+    assert f"saved {junit}" in err
+    assert "3 of 3 calls ended" in err
+    cases = ElementTree.parse(junit).getroot().iter("testcase")
+    assert [case.get("name") for case in cases] == ["valid", "failed_percent", "response_ms"]
+
+
+def test_load_of_another_machine_needs_remote(run: Run) -> None:
+    code, out, err = run("wss://bot.example.com/media")
+    assert (code, out) == (2, "")
+    assert "would make 50 calls of 30 s to it at once" in err
+    assert "--remote" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--calls", 0), "calls is 0; give a number from 1 to 10000"),
+        (("--max-late", 101), "'101' is no share"),
+        (("--max-response", 0.8), "'0.8' is no limit"),
+        (("--workers", 0), "workers is 0"),
+        (("--script", "missing.toml"), "missing.toml"),
+        (("--line", "moble"), "the nearest is 'mobile'"),
+        (("--line-seed", 3), "--line-seed decides what a line does by chance"),
+        (("--param", "customer"), "--param takes NAME=VALUE"),
+    ],
+)
+def test_options_of_load_that_make_no_sense_are_usage_errors(
+    run: Run, options: tuple[object, ...], sentence: str
+) -> None:
+    code, _, err = run("ws://127.0.0.1:9/media", *options)
+    assert code == 2
+    assert sentence in err
+
+
+@pytest.mark.slow
+def test_an_interrupted_load_prints_what_it_has() -> None:
+    customers: list[str] = []
+    with greeter(customers) as url:
+        command = [sys.executable, "-m", "twistream_kit", "load", url, "--calls", "40"]
+        process = subprocess.Popen(
+            [*command, "--seconds", "60", "--ramp", "20"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        while "under way" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "of 40 to ws://127.0.0.1" in out
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_load_from_two_processes(run: Run) -> None:
+    with greeter([]) as url:
+        code, out, _ = run(url, "--calls", 4, "--seconds", 1, "--ramp", 0.2, "--workers", 2)
+    assert code in (0, 1), "1 on a busy machine"
+    assert "from 2 processes" in out
