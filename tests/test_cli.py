@@ -624,7 +624,7 @@ def test_call_without_a_server_tells_ci_of_an_error(run, tmp_path):
         (["--script", __file__, "--press", "1"], "--say or --press is given too"),
         (["--seed", "1"], "there is no --script"),
         (["--line", "moble"], "the nearest is 'mobile'"),
-        (["--line", "mobile, loss=0.05"], "in Python only: kit.Line(…)"),
+        (["--line", "mobile, loss=0.05"], "its values can be changed in Python only"),
         (["--line-seed", "1"], "there is no --line"),
         (["--line", "mobile", "--line-seed", "-1"], "--line-seed is -1"),
         (["--max-response", "0.8"], "'0.8' is no limit: give milliseconds, such as 800"),
