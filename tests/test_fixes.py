@@ -665,6 +665,7 @@ NOT_APPLIED = {
         "Let nothing block it": _SERVER,
         "Look up what it stands for": "what is wrong is not known beyond Twilio's code",
         "Look into the log": _SERVER,
+        "On line ": "the other call is a test of its own, which says what is to be mended",
         "Mend what the server sent": "what is to be mended is objected to by itself, with its fix",
         "Read messages in a loop": _SERVER,
         "Send a clear only when": _SERVER,
