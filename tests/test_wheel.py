@@ -40,7 +40,10 @@ BRINGS = {
     "test": "hypothesis",
     "docs": "mkdocs",
 }
-EXTRAS = {name: BRINGS[name] for name in OPTIONAL}
+HERE_ALREADY = {"load": "psutil"}
+"""What ipykernel brings, which the package needs; the extra says so for whoever is without it."""
+
+EXTRAS = {name: BRINGS[name] for name in OPTIONAL if name not in HERE_ALREADY}
 """Each extra that a user may leave out, and a package that it brings."""
 
 
