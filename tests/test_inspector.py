@@ -302,7 +302,7 @@ def test_the_command_ends_in_words_where_it_cannot_begin():
 
     for argv, words in (
         (["--upstream", "http//x"], "is not the address of a WebSocket server"),
-        (["--upstream", "ws://localhost:1/media", "--port", "70000"], "from 1 to 65535"),
+        (["--upstream", "ws://localhost:1/media", "--port", "70000"], "from 0 to 65535"),
         (["--upstream", "ws://localhost:1/media", "--allowed-host", "a/b"], "'a/b' is no host"),
         ([], "--upstream"),
     ):

@@ -373,7 +373,8 @@ def _add_lines(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--line",
         metavar="NAME",
-        help=f"let the caller have a line of this profile: {profiles}",
+        help=f"let the caller have a line of this profile: {profiles}; its values can be changed "
+        "in Python only",
     )
     command.add_argument(
         "--line-back",
@@ -787,10 +788,14 @@ def _read_lines(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.line_seed is not None and not names:
         problem = "--line-seed decides what a line does by chance, and there is no --line"
         raise SettingsError(problem, fix="Add one, or leave --line-seed out")
+    if arguments.line_seed is not None and arguments.line_seed < 0:
+        problem = f"--line-seed is {arguments.line_seed}"
+        raise SettingsError(problem, fix="Give a whole number from 0 on")
     try:
         return {name: Line(preset, seed=arguments.line_seed or 0) for name, preset in names.items()}
     except ValueError as error:
-        raise SettingsError(str(error)) from error
+        fix = "Give the name of a profile; its values can be changed in Python only: kit.Line(…)"
+        raise SettingsError(str(error), fix=fix) from error
 
 
 def _try_faults(arguments: argparse.Namespace) -> int:

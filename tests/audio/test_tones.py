@@ -12,6 +12,7 @@ from twistream_kit.audio.clip import Clip, make_tone
 from twistream_kit.audio.g711 import decode_ulaw, encode_ulaw
 from twistream_kit.audio.tone_detector import ToneDetector
 from twistream_kit.audio.tones import find_tones
+from twistream_kit.errors import LocalProtocolError
 
 ALL_KEYS = "123A456B789C*0#D"
 
@@ -126,11 +127,6 @@ def test_the_same_key_twice_is_two_keys_and_an_interruption_of_10_ms_is_none():
     assert (keys_of(twice), keys_of(once)) == ("55", "5")
 
 
-def test_a_key_is_not_held_for_ever():
-    assert keys_of(make_tone((770, 1336), 2.9, -12)) == "5"
-    assert keys_of(make_tone((770, 1336), 5.0, -12)) == ""
-
-
 def test_an_offset_of_the_samples_changes_nothing():
     assert keys_of(dial(level=-25) + np.int16(1200)) == ALL_KEYS
 
@@ -232,6 +228,33 @@ def test_other_things_are_refused(sound):
         find_tones(sound)
     with pytest.raises(TypeError, match="int16"):
         ToneDetector().feed(sound)
+
+
+@pytest.mark.parametrize("seconds", [2.9, 3.05, 3.5, 3.6, 7.3])
+def test_a_key_that_is_held_for_long_is_one_key(seconds):
+    sound = joined(silence(0.2), press("5", seconds), silence(0.3), press("6", 0.1), silence(0.1))
+    held, after = find_tones(sound)
+    assert (held.kind, held.key, after.key) == ("key", "5", "6")
+    assert held.begin == pytest.approx(0.2, abs=0.003)
+    assert held.seconds == pytest.approx(seconds, abs=0.006)
+    assert held.hz == pytest.approx((770, 1336), abs=1)
+
+
+def test_samples_of_another_kind_are_refused_with_the_way_to_convert_them():
+    with pytest.raises(TypeError) as caught:
+        find_tones(np.zeros(800, np.float32))
+    assert str(caught.value).startswith("find_tones() takes a Clip, ")
+    assert "an array of float32 of shape (800,)" in str(caught.value)
+    assert "kit.Clip.from_samples(samples, sample_rate)" in str(caught.value)
+    with pytest.raises(TypeError, match=r"^feed\(\) takes PCMU"):
+        ToneDetector().feed(np.zeros(800, np.float32))
+
+
+def test_a_whole_wav_file_is_no_sound(tmp_path):
+    path = Clip.dtmf("42").save(tmp_path / "keys.wav")
+    for take in (find_tones, ToneDetector().feed):
+        with pytest.raises(LocalProtocolError, match=r"kit\.load_clip\(path\)"):
+            take(path.read_bytes())
 
 
 MIXED = joined(

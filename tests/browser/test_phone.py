@@ -193,6 +193,31 @@ async def test_a_key_arrives_as_dtmf_from_mouse_and_keyboard_and_a_heard_key_is_
     await expect(handset.page.locator(".jp-Dialog")).to_have_count(0)
 
 
+@pytest.mark.slow
+async def test_a_mailbox_is_not_spoken_for_and_its_recording_is_played(handset):
+    await handset.notebook.ask(
+        "twilio.phone(phone.number, 'mailbox', greeting=kit.Clip.tone(330, 3), beep_hz=None)"
+    )
+    try:
+        await handset.notebook.ask(
+            "call = twilio.client.calls.create(to=phone.number, from_=twilio.numbers[0],"
+            " twiml='<Response><Pause length=\\'4\\'/><Say>one two</Say></Response>')"
+        )
+        await expect(handset.state).to_contain_text("In a call")
+        await expect(handset.button("5")).to_be_disabled()
+        await expect(handset.button("Say it")).to_be_disabled()
+        await expect(handset.state).to_contain_text("ended")
+        audio = handset.root.locator("audio")
+        await expect(audio).to_be_hidden()
+        await handset.button("Play the recording").click()
+        await expect(audio).to_be_visible()
+        await handset.page.wait_for_function(
+            "audio => audio.duration > 0.3", arg=await audio.element_handle()
+        )
+    finally:
+        await handset.notebook.ask("twilio.phone(phone.number, 'manual')")
+
+
 LISTEN = """
 import itertools
 import numpy as np

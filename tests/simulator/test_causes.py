@@ -13,6 +13,7 @@ from twistream_kit.diagnosis.stream import StreamReviewer
 from twistream_kit.errors import Objection
 from twistream_kit.protocol.ending import BY_PEOPLE, CAUSES, EndCause
 from twistream_kit.simulator._causes import Remains, add_causes
+from twistream_kit.simulator.line.line import Line
 from twistream_kit.simulator.model.debugger import Debugger
 
 SERVER_CAUSES = ("server-closed", "connection-lost", "protocol-error")
@@ -37,6 +38,19 @@ def test_queued_sound_is_lost_only_by_what_the_server_does(cause):
         assert not found.objections
     if cause in BY_PEOPLE:
         assert found.ok
+
+
+@pytest.mark.parametrize("received", [{}, {"mark": 1}, {"media": 3}])
+def test_silence_on_a_bad_line_is_to_be_compared_with_a_clean_one(received):
+    def fix_of(line):
+        return only(add_causes(report_of(received=received, line=line, **SILENT), Remains())).fix
+
+    usual = fix_of(None)
+    assert fix_of(Line("clean")) == usual
+    on_the_street = fix_of(Line("street"))
+    assert on_the_street.startswith("On line 'street' a server may not hear when the caller speaks")
+    assert "the same call with line='clean' (--line clean) tells" in on_the_street
+    assert on_the_street.endswith(usual[1:]), "which may still be what is wrong"
 
 
 def test_a_small_last_bit_is_a_note_but_not_if_it_is_most_of_the_sound():

@@ -486,8 +486,16 @@ async def test_6_8_a_verdict_that_nobody_is_sent_is_21262(twilio, place, eventua
     """Page of 21262: the call resource has the result all the same."""
     twilio.phone(ALICE, "mailbox", greeting=Clip.tone(2100, 0.6))
     call = await place(PAUSE, machine_detection="Enable", async_amd="true")
-    await eventually(lambda: twilio.debugger.codes == [21262])
+    await eventually(lambda: twilio.calls[0].answered_by)
+    assert twilio.debugger.codes == [21262]
     assert (await asyncio.to_thread(call.fetch)).answered_by == "fax"
+
+
+async def test_10_47_21262_is_logged_when_the_call_is_made(twilio, place):
+    """§10.47: also if the call ends before the verdict."""
+    twilio.phone(ALICE, "busy")
+    await place(PAUSE, machine_detection="Enable", async_amd="true")
+    assert twilio.debugger.codes == [21262]
 
 
 async def test_10_44_twiml_that_replaces_that_of_a_call_is_not_held_back(

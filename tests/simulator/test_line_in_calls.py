@@ -7,23 +7,33 @@ import contextlib
 import json
 from base64 import b64decode, b64encode
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 from websockets.asyncio.server import serve
 
 from support.waiting import soon
 from twistream_kit.audio.clip import Clip
-from twistream_kit.errors import WrongType, WrongValue
+from twistream_kit.errors import TwistreamError, WrongType, WrongValue
 from twistream_kit.protocol import from_twilio
+from twistream_kit.protocol.ending import EndCause
 from twistream_kit.simulator import caller
+from twistream_kit.simulator.call._speech import make_key_tones
+from twistream_kit.simulator.call.call import SimulatedCall
+from twistream_kit.simulator.call.context import CallPlan, Source
 from twistream_kit.simulator.call.handset import Handset
+from twistream_kit.simulator.call.key_listener import KeyListener
 from twistream_kit.simulator.line.line import Line
-from twistream_kit.simulator.model.assumptions import SILENT_FRAME, Behaviour
+from twistream_kit.simulator.line.stream import LineStream
+from twistream_kit.simulator.model.assumptions import SILENT_FRAME, Behaviour, find_lines
+from twistream_kit.simulator.model.debugger import Debugger
+from twistream_kit.simulator.model.numbers import Sids
 from twistream_kit.simulator.simulate_call import simulate_call
 from twistream_kit.simulator.stream.leg import StreamLeg
 from twistream_kit.simulator.twilio import SimulatedTwilio
 
 QUESTION = Clip.tone(300, 0.4)
+STOP = Clip.tone(700, 0.1)
 ANSWER = Clip.tone(440, 0.6)
 NOTHING = Clip(b"")
 
@@ -84,12 +94,59 @@ def test_without_a_line_nothing_is_kept_twice():
         assert handset.ear._clean is handset.ear._heard
 
 
+def answer_by_hand(behaviour):
+    """Return an answered call whose frames a test passes, and what listens for its keys."""
+    context = SimpleNamespace(
+        behaviour=behaviour,
+        sids=Sids(),
+        account_sid="AC" + "0" * 32,
+        connector=None,
+        debugger=Debugger(),
+        auth_token="0" * 32,
+        pacer=SimpleNamespace(add=lambda _: None, remove=lambda _: None),
+    )
+    call = SimulatedCall(context, CallPlan("+15550100001", "+15550100002", Source()), None)
+    call.pick_up()
+    return call, KeyListener(call.handset.ear, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("cause", "keys"),
+    [
+        ("twiml-ended", "42"),
+        ("hung-up-by-request", "42"),
+        ("time-limit", "42"),
+        ("twilio-hung-up", "42"),
+        ("callee-hung-up", ""),
+        ("caller-hung-up", ""),
+    ],
+)
+@pytest.mark.parametrize("behaviour", [{"line": Line(delay_ms=510)}, {"latency_ms": 500}])
+async def test_what_is_on_its_way_is_heard_unless_the_telephone_hangs_up(behaviour, cause, keys):
+    call, listener = answer_by_hand(Behaviour(**behaviour))
+    for frame in Clip(make_key_tones("42")).frames():
+        call.handset.ear.hear(frame, 0.0)
+    call.end("completed", EndCause(cause))
+    listener.end()
+    assert listener.keys == keys
+
+
+async def test_call_that_nobody_answered_has_no_sound():
+    call, _ = answer_by_hand(Behaviour(line="mobile"))
+    call.started = None
+    call.end("canceled", EndCause("hung-up-by-request"))
+    assert not call.handset.heard.payload
+
+
 def test_behaviour_takes_a_line_or_its_name():
     behaviour = Behaviour(line="street")
     assert behaviour.line == behaviour.way_there == Line("street")
     assert behaviour.way_back == Line("street").way_back
     assert Behaviour(line="street", line_back="clean").way_back is None
     assert Behaviour(line_back="mobile").way_there is None
+    assert find_lines(Behaviour()) == (None, None)
+    assert find_lines(Behaviour(line="clean")) == (Line("clean"), Line("clean"))
+    assert Behaviour(line="clean").way_there is Behaviour(line="clean").way_back is None
     assert repr(behaviour) == "Behaviour(line=Line('street'))"
     with pytest.raises(WrongValue, match="no profile 'stret'; the nearest is 'street'"):
         Behaviour(line="stret")
@@ -161,22 +218,60 @@ async def test_delay_is_in_the_response_and_in_the_report():
     line = Line(delay_ms=200, snr_db=20, seed=8)
     script = [caller.say(QUESTION), caller.listen(pause=0.4), caller.press("1"), caller.hang_up()]
     async with answering(40) as url:
-        plain = simulate_call(url, script=script)
+        plain = simulate_call(url, script=script, line="clean")
         over = simulate_call(url, script=script, line=line)
         plain, over = await soon(plain), await soon(over)
     assert over.turns.response_ms.max - plain.turns.response_ms.max == pytest.approx(200, abs=60)
-    assert (plain.line, plain.line_back) == (None, None)
+    assert (plain.line, plain.line_back) == (Line("clean"), Line("clean"))
+    assert plain.clean == plain.heard
     assert (over.line, over.line_back) == (line, line.way_back)
     assert over.ok, over
     assert over.sent["dtmf"] == 1, "a key on its way comes before the end"
     assert f"line      {line!r}: 200 ms of delay; white noise" in repr(over)
     assert repr(over).count("back without the microphone") == 1
-    assert "line      " not in repr(plain)
+    assert "line      Line('clean'): changes nothing\n" in repr(plain)
     values = json.loads(json.dumps(over.to_dict()))
     assert values["line"]["delay_ms"] == 200
     assert values["line_back"]["snr_db"] is None
     assert over.sound_seconds == pytest.approx(0.6, abs=0.021)
     assert over.latency_ms == 200
+
+
+@pytest.mark.parametrize("behaviour", [{"line": Line(delay_ms=310)}, {"latency_ms": 300}])
+def test_last_words_are_on_their_way_when_a_telephone_hangs_up(behaviour):
+    handset = Handset(Behaviour(**behaviour))
+    handset.mouth.say(QUESTION.payload)
+    sent = [handset.mouth.take_frame() for _ in QUESTION.frames()]
+    assert QUESTION.payload not in b"".join(sent)
+    assert QUESTION.payload in b"".join(sent + handset.mouth.take_rest())
+    assert Handset(Behaviour()).mouth.take_rest() == []
+
+
+async def test_last_words_and_then_a_key_reach_the_server_before_the_end():
+    script = [caller.say(QUESTION), caller.press("5"), caller.say(STOP), caller.hang_up()]
+    async with answering(1000) as url:
+        report = await soon(simulate_call(url, script=script, line=Line(delay_ms=500)))
+    messages = [e.message for e in report.capture.entries]
+    [key] = [n for n, each in enumerate(messages) if isinstance(each, from_twilio.Dtmf)]
+    before, after = (
+        b"".join(each.payload for each in part if isinstance(each, from_twilio.Media))
+        for part in (messages[:key], messages[key:])
+    )
+    assert QUESTION.payload in before
+    assert STOP.payload in after
+    assert isinstance(messages[-1], from_twilio.Stop)
+
+
+async def test_call_in_which_the_simulator_fails_has_no_report(monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError("of the simulator")
+
+    monkeypatch.setattr(LineStream, "take", fail)
+    async with answering(3) as url:
+        with pytest.raises(
+            TwistreamError, match=r"the simulator itself failed .*ZeroDivisionError"
+        ):
+            await soon(simulate_call(url, say=QUESTION, line="mobile"))
 
 
 async def test_bunches_bring_many_frames_at_once_and_lose_none():

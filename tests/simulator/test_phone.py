@@ -213,7 +213,7 @@ async def test_unknown_state_cannot_be_waited_for(twilio):
 
 
 async def test_repr_says_number_and_state(in_call):
-    assert re.match(r"<Phone \+15550100001: in-call, \d+\.\d", repr(in_call))
+    assert re.match(r"<Phone \+15550100001: in-call, answer 'auto', \d+\.\d", repr(in_call))
 
 
 async def test_commands_work_from_another_thread(in_call, media, eventually):
@@ -248,15 +248,50 @@ def test_what_a_mailbox_does_is_refused_of_other_telephones(twilio):
     assert "are those of a mailbox" in str(caught.value)
     assert 'Write answer="mailbox"' in str(caught.value)
     assert twilio.phone(ALICE, "mailbox").answers == "mailbox"
-    assert twilio.phone(ALICE).answers == "auto"
+    with pytest.raises(WrongValue, match="answer is left out, and greeting"):
+        twilio.phone(ALICE, beep_hz=440)
+
+
+@pytest.mark.parametrize("answer", ["mailbox", "manual", "busy", "never", "reject"])
+def test_a_telephone_that_is_asked_for_again_stays_as_it_is(twilio, answer):
+    phone = twilio.phone(ALICE, answer)
+    assert twilio.phone(ALICE) is phone
+    assert phone.answers == answer
+    assert f"answer '{answer}'" in repr(phone)
+    assert twilio.phone(ALICE, "auto").answers == "auto"
+
+
+def test_a_telephone_that_is_no_mailbox_says_why_nothing_is_recorded(twilio):
+    phone = twilio.phone(ALICE)
+    assert phone.recorded.payload == b""
+    assert "is no mailbox (answer is 'auto')" in phone.recorded.name
+    assert 'twilio.phone(number, answer="mailbox")' in phone.recorded.name
+    twilio.phone(ALICE, "mailbox")
+    assert phone.recorded.name == "nothing recorded: its mailbox has not answered a call"
+
+
+def test_waiting_for_the_state_of_a_mailbox_is_refused_where_there_is_none(twilio):
+    with pytest.raises(WrongValue, match="never be in state 'recording': this telephone is no mai"):
+        twilio.phone(ALICE).until("recording")
+    with pytest.raises(WrongValue, match="greeting, beep, recording or done"):
+        twilio.phone(ALICE).until("record")
+    twilio.phone(BOB, "mailbox").until("recording")
 
 
 async def test_a_telephone_that_was_a_mailbox_is_none_in_its_next_call(twilio, place, eventually):
     phone = twilio.phone(ALICE, "mailbox", greeting=Clip.tone(330, 0.1), beep_hz=None)
+    recording = phone.until("recording")
+    greeting = phone.until("greeting")
     await place("<Say>one two</Say>")
+    assert await greeting == "greeting"
+    for refused in (lambda: phone.press("1"), lambda: phone.say(Clip.tone(330, 1))):
+        with pytest.raises(CallRefused, match="its mailbox has answered this call"):
+            refused()
+    assert await recording == "recording"
     await eventually(lambda: twilio.calls[0].over)
     assert phone.recorded.seconds > 0.1
-    twilio.phone(ALICE)
+    assert await phone.until("done") == "done"
+    twilio.phone(ALICE, "auto")
     await place("<Pause/>")
     await eventually(lambda: len(twilio.calls) == 2 and twilio.calls[1].started)
     assert (phone.mailbox, phone.recorded.payload) == (None, b"")

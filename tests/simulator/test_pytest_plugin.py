@@ -285,6 +285,18 @@ def test_a_marker_says_what_the_simulator_is_like(run):
     assert re.search(r"UsageError: @pytest.mark.twilio takes names", output)
 
 
+def test_an_argument_that_is_not_taken_is_shown_at_the_line_that_gives_it(run):
+    code = """
+    def test_typo(twistream_call):
+        twistream_call("ws://127.0.0.1:9/media", line="moble")
+    """
+    output = run(code)
+    assert "a line has no profile 'moble'; the nearest is 'mobile'" in output
+    assert '>       twistream_call("ws://127.0.0.1:9/media", line="moble")' in output
+    assert "line.py" not in output
+    assert "def __init__" not in output
+
+
 def test_the_time_that_a_call_may_take_is_a_setting(run):
     code = """
     import pytest

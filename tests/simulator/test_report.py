@@ -10,8 +10,10 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.diagnosis.sound import SendingTiming
 from twistream_kit.errors import Objection, SettingsError
 from twistream_kit.notebook.display.display import render_html
+from twistream_kit.notebook.plots.call import plot_timeline
 from twistream_kit.protocol.ending import Cause, EndCause
-from twistream_kit.simulator.report import CallReport, list_files
+from twistream_kit.simulator.line.line import Line
+from twistream_kit.simulator.report import CallReport, describe_call, list_files
 from twistream_kit.simulator.stream.client import EndingReason, StreamEnding
 
 LATE = replace(PUNCTUAL, max_ms=300.0, late=50)
@@ -33,6 +35,31 @@ def test_what_twilio_logs_or_the_ear_minds_is_not_fine():
     assert report_of(Objection(None, "media", "is odd", severity="note")).ok
     assert not report_of(Objection(None, "media", "is odd", severity="warning")).ok
     assert not report_of(Objection(31951, "media", "is bad")).ok
+
+
+@pytest.mark.parametrize(
+    ("there", "back", "said"),
+    [
+        (None, None, None),
+        (None, Line(), None),
+        (Line(), Line(), "Line('clean'): changes nothing"),
+        (Line(loss=0), None, "Line('clean'): changes nothing"),
+        (Line(gain_db=-6), Line(), "Line('clean', gain_db=-6.0): 6 dB softer; back unchanged"),
+    ],
+)
+def test_report_names_the_line_that_was_given_and_has_clean_sound_with_each(there, back, said):
+    report = report_of(line=there, line_back=back)
+    assert report.clean == report.heard
+    assert describe_call(report).get("line") == said
+
+
+def test_recording_and_timeline_say_how_much_later_the_ear_hears():
+    over = report_of(latency_ms=480)
+    shown = re.sub(r"<[^>]*>", "", render_html(over))
+    assert "the sound reached the caller's ear 480 ms later" in html.unescape(shown)
+    assert "the ear got" not in render_html(report_of())
+    assert plot_timeline(over).axes[-1].get_xlabel().endswith("caller's ear 480 ms later")
+    assert plot_timeline(report_of()).axes[-1].get_xlabel() == "time since the stream began (s)"
 
 
 def test_a_slow_server_is_believed_only_where_the_simulator_itself_was_punctual(slow):

@@ -13,7 +13,7 @@ import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,18 @@ from twistream_kit.audio.g711 import decode_ulaw, is_int16
 from twistream_kit.audio.resample import SAMPLE_RATE
 from twistream_kit.errors import WrongState, WrongType
 from twistream_kit.listing import Listing
+from twistream_kit.sound_file import PayloadUse, check_payload
 
 K = TypeVar("K")
 
 _WHAT = "tones"
+
+_USE = PayloadUse(
+    "sound",
+    "Its header would be taken for sound, and its coding for PCMU",
+    "The header would be taken for sound",
+    "Pass kit.load_clip(path)",
+)
 
 _STEP = 80
 """The distance of a window to the next, for keys, in samples: 10 ms."""
@@ -77,9 +85,6 @@ _FEWEST_KEY_WINDOWS, _FEWEST_BEEP_WINDOWS = 2, 3
 
 _MISSING = 2
 """Up to so many windows may be missing within a tone: an interruption of 10 ms is none (Q.24)."""
-
-_LONGEST_KEY_SECONDS = 3.0
-"""Nobody holds a key for longer; what sounds longer is another signal."""
 
 _LONG, _KEPT = int(3.5 * SAMPLE_RATE), SAMPLE_RATE
 """Of a tone that is longer than 3.5 s, the first part is measured then, and of what follows one
@@ -136,7 +141,7 @@ class Tone:
 class ToneDetector:
     """Detects telephone keys and beeps, in frames as they come.
 
-    A **key** is found from 40 ms on and up to 3 s, at levels of -45 to 0 dBFS, with a twist of up
+    A **key** is found from 40 ms on, at levels of -45 to 0 dBFS, with a twist of up
     to 8 dB, and at frequencies that are off by up to 1.5 %, as ITU-T Q.24 demands; a tone of less
     than 30 ms is none, nor is one that is off by 3.5 %.  Between two keys there are at least 30 ms;
     an interruption of 10 ms does not divide one.  A **beep** is one steady tone of 400 to 2000 Hz
@@ -187,9 +192,12 @@ class ToneDetector:
 
         Raises:
             TypeError: If `sound` is neither bytes nor an int16 array of one dimension.
+            LocalProtocolError: If the first bytes are those of a WAV file, or of another.
             RuntimeError: After `finish`.
         """
-        samples = _read(sound)
+        samples = read_sound(sound, "feed")
+        if not self._fed and isinstance(sound, bytes | bytearray):
+            refuse_file(sound)
         if self._is_finished:
             raise WrongState(
                 "the sound of this ToneDetector is finished; take a new one for other sound:"
@@ -249,61 +257,66 @@ class ToneDetector:
         return sorted(found, key=lambda tone: tone.end)
 
     def _check_key(self, run: _Run[int]) -> list[Tone]:
-        if run.end - run.begin > _LONGEST_KEY_SECONDS * SAMPLE_RATE:
+        tone = self._measure(run, _get_key(run.kind), _check_as_key)
+        if tone is None:
             return []
-        row, column = divmod(run.kind, 4)
-        before = run.begin - AROUND
-        heard = self._sound.take(before, run.end + AROUND)
-        checked = check_key(heard, (ROW_HZ[row], COLUMN_HZ[column]))
-        if checked is None:
-            return []
-        tone = _build_tone(KEYS[row][column], checked, before)
         self._last_key = (tone.begin, tone.end)
         return [tone]
 
     def _check_beep(self, run: _Run[_Beep]) -> list[Tone]:
-        near_hz = run.kind.hz
-        if run.opening is not None:
-            # A long one is measured at its begin and at its end.
-            before = run.keep_from - AROUND
-            heard = self._sound.take(before, run.end + AROUND)
-            checked = check_beep(heard, near_hz)
-            if checked is None:
-                return [run.opening]
-            return [replace(run.opening, end=_round_time(before + checked.end))]
-        before = run.begin - AROUND
-        checked = check_beep(self._sound.take(before, run.end + AROUND), near_hz)
-        if checked is None:
-            return []
-        tone = _build_tone("", checked, before)
+        tone = self._measure(run, "", _check_as_beep)
+        if tone is None or run.opening is not None:
+            return [] if tone is None else [tone]
         key_begin, key_end = self._last_key
         # One frequency of a key may be so much louder that it alone looks like a beep.
         common = min(tone.end, key_end) - max(tone.begin, key_begin)
         return [tone] if common < tone.seconds / 2 else []
 
-    def _shorten(self) -> None:
-        """Measure the first part of a beep that is long already, so that it need not be kept."""
-        run = self._beeps.current
+    def _measure(
+        self, run: _Run[K], key: str, check: Callable[[Samples, K], Checked | None]
+    ) -> Tone | None:
+        """Measure what has ended; None if it is no tone."""
+        before = run.keep_from - AROUND
+        checked = check(self._sound.take(before, run.end + AROUND), run.kind)
+        if run.opening is None:
+            return None if checked is None else _build_tone(key, checked, before)
+        # A long one was measured at its begin, and is measured here at its end.
+        if checked is None:
+            return run.opening
+        return replace(run.opening, end=_round_time(before + checked.end))
+
+    def _shorten(
+        self, runs: _Repeats[K], check: Callable[[Samples, K], Checked | None], keys: str
+    ) -> None:
+        """Measure the first part of a tone that is long already, so that it need not be kept."""
+        run = runs.current
         if run is None or run.end - run.begin < _LONG:
             return
         if run.opening is None:
             before = run.begin - AROUND
-            checked = check_beep(self._sound.take(before, run.begin + _LONG - AROUND), run.kind.hz)
+            checked = check(self._sound.take(before, run.begin + _LONG - AROUND), run.kind)
             if checked is None:
-                self._beeps.current = None
+                runs.current = None
                 return
-            run.opening = _build_tone("", checked, before)
+            run.opening = _build_tone(keys, checked, before)
         run.opening = replace(run.opening, end=_round_time(run.end))
         run.keep_from = run.end - _KEPT
 
     def _forget(self) -> None:
         """Discard the sound that nothing is measured in any more."""
-        self._shorten()
         key = self._keys.current
-        if key is not None and key.end - key.begin > _LONGEST_KEY_SECONDS * SAMPLE_RATE:
-            key.keep_from = key.end  # it is none any more
+        self._shorten(self._keys, _check_as_key, "" if key is None else _get_key(key.kind))
+        self._shorten(self._beeps, _check_as_beep, "")
         begins = [run.keep_from for runs in (self._keys, self._beeps) for run in runs.list_all()]
         self._sound.forget(min([self._looked_at, *begins]) - AROUND)
+
+
+def _get_key(kind: int) -> str:
+    return KEYS[kind // 4][kind % 4]
+
+
+def _check_as_key(heard: Samples, kind: int) -> Checked | None:
+    return check_key(heard, (ROW_HZ[kind // 4], COLUMN_HZ[kind % 4]))
 
 
 class _Beep(NamedTuple):
@@ -311,6 +324,10 @@ class _Beep(NamedTuple):
 
     hz: float
     power: float
+
+
+def _check_as_beep(heard: Samples, beep: _Beep) -> Checked | None:
+    return check_beep(heard, beep.hz)
 
 
 @dataclass(slots=True)
@@ -475,17 +492,42 @@ def _round_time(samples: float) -> float:
     return round(max(0.0, samples / SAMPLE_RATE), 4)
 
 
-def _read(sound: bytes | bytearray | NDArray[np.int16]) -> NDArray[np.int16]:
+def read_sound(sound: Any, taker: str) -> NDArray[np.int16]:
+    """Return sound that was passed as samples.
+
+    Args:
+        sound: PCMU as bytes, or int16 samples.
+        taker: Who took it, for the error.
+
+    Raises:
+        TypeError: If it is neither.
+    """
     if isinstance(sound, bytes | bytearray):
         return decode_ulaw(sound)
     if isinstance(sound, np.ndarray) and is_int16(sound.dtype) and sound.ndim == 1:
         return sound
-    what = (
-        f"an array of {sound.dtype} with {sound.ndim} dimensions"
-        if isinstance(sound, np.ndarray)
-        else type(sound).__name__
-    )
+    fix = "A file is kit.load_clip(path)"
+    what = type(sound).__name__
+    if isinstance(sound, np.ndarray):
+        fix = (
+            "Other samples, with their rate, become a clip: "
+            "kit.Clip.from_samples(samples, sample_rate)"
+        )
+        what = f"an array of {sound.dtype} of shape {sound.shape}"
+    if taker == "feed":
+        fix += "; feed() takes its .payload"
+    clip = "a Clip, " if taker == "find_tones" else ""
     raise WrongType(
-        "feed() takes PCMU as bytes, such as a frame of `clip.frames()`, or mono samples as int16, "
-        f"such as `stream.audio()` gives, not {what}"
+        f"{taker}() takes {clip}PCMU as bytes, or mono samples at 8000 Hz as int16, such as "
+        f"`stream.audio()` gives, not {what}",
+        fix=fix,
     )
+
+
+def refuse_file(payload: bytes | bytearray) -> None:
+    """Refuse a file of sound in place of its sound.
+
+    Raises:
+        LocalProtocolError: If it is one, or if a WAV file begins anywhere in it.
+    """
+    check_payload(bytes(payload), _USE)

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.audio.tone_detector import Tone, ToneDetector
-from twistream_kit.errors import WrongType
+from twistream_kit.audio.tone_detector import Tone, ToneDetector, read_sound, refuse_file
 from twistream_kit.listing import Listing
 
 
@@ -30,6 +29,7 @@ def find_tones(sound: Clip | bytes | bytearray | NDArray[np.int16]) -> Listing[T
 
     Raises:
         TypeError: If `sound` is none of these.
+        LocalProtocolError: If the bytes are a whole WAV file, or another.
 
     Example:
         >>> import twistream_kit as kit
@@ -39,10 +39,8 @@ def find_tones(sound: Clip | bytes | bytearray | NDArray[np.int16]) -> Listing[T
         # (941.0, 1477.0) 0.20 to 0.30 s
     """
     heard: Any = sound.payload if isinstance(sound, Clip) else sound
-    if not isinstance(heard, bytes | bytearray | np.ndarray):
-        raise WrongType(
-            "find_tones() takes a Clip, PCMU as bytes or int16 samples, not "
-            f"{type(sound).__name__}; a file is kit.find_tones(kit.load_clip(path))"
-        )
+    samples = read_sound(heard, "find_tones")
+    if isinstance(sound, bytes | bytearray):
+        refuse_file(sound)
     detector = ToneDetector()
-    return Listing.of([*detector.feed(heard), *detector.finish()], "tones")
+    return Listing.of([*detector.feed(samples), *detector.finish()], "tones")

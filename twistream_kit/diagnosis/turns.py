@@ -395,7 +395,8 @@ def turns(call: Any) -> Turns:
 
     Of a real call the sound is known at your side only.  Response and barge-in times then lack the
     way from the caller's phone to you and back; `Turns.uncertainty` says which figures are
-    estimates and by how much.  Of a call of `simulate_call` they are measured at the ear.
+    estimates and by how much.  Of a call of `simulate_call` they are measured at the ear; its
+    ``report.capture`` alone is Twilio's side, without what a line delays.
 
     Args:
         call: A `Capture`, or an object that has one: a stream, an inspected stream; or the report

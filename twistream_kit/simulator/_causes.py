@@ -308,6 +308,12 @@ def _explain_silence(report: CallReport, because: str | None, remains: Remains) 
         problem, fix = _describe_what_came(report)
     if because:
         problem += f"; then {because}, {_say_end(report)}"
+    if report.line is not None and not report.line.is_clean:
+        fix = (
+            f"On line {report.line.name!r} a server may not hear when the caller speaks or has "
+            "ended: the same call with line='clean' (--line clean) tells whether the line is the "
+            f"cause. If that is silent, too: {fix[0].lower()}{fix[1:]}"
+        )
     return Objection(None, "", problem, consequence, fix)
 
 

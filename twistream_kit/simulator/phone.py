@@ -115,16 +115,20 @@ class Phone:
         """What the mailbox that took the newest answered call does; None without a mailbox.
 
         ``greeting``, ``beep``, ``recording``, or ``done`` when it has hung up or the call is over.
+        `until` waits for each of them.
         """
-        return None if self._mailbox is None else self._mailbox.state
+        return self._endpoint.mailbox_state
 
     @property
     def recorded(self) -> Clip:
         """What the mailbox has recorded of the newest answered call, after its beep.
 
-        It ends with the last sound; empty without a mailbox, and before the beep is over.
+        It ends with the last sound; empty without a mailbox, and before the beep is over.  The name
+        of an empty one says why.
         """
-        return Clip(b"", "recorded") if self._mailbox is None else self._mailbox.recorded
+        if self._mailbox is not None:
+            return self._mailbox.recorded
+        return Clip(b"", f"nothing recorded: {self._say_why_no_mailbox()}")
 
     @property
     def transcript(self) -> tuple[str, ...]:
@@ -149,24 +153,38 @@ class Phone:
         end = f", {self.last_end}" if self.last_end else ""
         keys = f", keys {self.keys_heard} heard" if self.keys_heard else ""
         mailbox = "" if self._mailbox is None else f", {self.recorded.seconds:.2f} s recorded"
+        # Of a mailbox one wants to know that it is one, and in a call what it does.
+        mode = f", answer {self.answers!r}"
+        doing = f" ({self.mailbox})" if self.state == "in-call" and self.mailbox else ""
         return (
-            f"<Phone {self.number}: {self.state}, {self.heard.seconds:.2f} s heard"
+            f"<Phone {self.number}: {self.state}{doing}{mode}, {self.heard.seconds:.2f} s heard"
             f"{keys}{mailbox}{said}{end}>"
         )
 
-    def until(self, state: EndpointState) -> Pending[str]:
+    def until(self, state: EndpointState | MailboxState) -> Pending[str]:
         """Return a `Pending` that completes as soon as the telephone is in `state`.
 
+        Args:
+            state: ``idle``, ``dialling``, ``ringing`` or ``in-call``; of a mailbox also what it
+                does: ``greeting``, ``beep``, ``recording`` or ``done`` (see `mailbox`).
+
         Raises:
-            ValueError: If there is no such state.
+            ValueError: If there is no such state, or if it is that of a mailbox, and the telephone
+                is none.
         """
-        if state not in ("idle", "dialling", "ringing", "in-call"):
+        if state in get_args(MailboxState):
+            if self._mailbox is None and self._endpoint.mailbox is None:
+                raise WrongValue(
+                    f"{self.number} will never be in state {state!r}: {self._say_why_no_mailbox()}"
+                )
+        elif state not in get_args(EndpointState):
             raise WrongValue(
-                f"a phone is never {state!r}; it is idle, dialling, ringing or in-call"
+                f"a phone is never {state!r}; it is {_list_states(EndpointState)}, and a mailbox "
+                f"also {_list_states(MailboxState)}"
             )
         name = f"state {state!r} of phone {self.number}"
         pending: Pending[str] = self._home.make_pending(
-            Subject(name, "state", lambda: self.state, kind=str)
+            Subject(name, "state", self._say_state, kind=str)
         )
         self._endpoint.watch(state, pending)
         return pending
@@ -219,7 +237,7 @@ class Phone:
 
         Raises:
             ValueError: If `digits` is empty or holds a character that is no key.
-            CallRefused: If the telephone is in no call.
+            CallRefused: If the telephone is in no call, or a mailbox has answered it.
         """
         require_type("a string", digits=digits)
         wrong = sorted(set(digits) - DIGITS)
@@ -241,7 +259,7 @@ class Phone:
         Raises:
             TypeError: If `clip` is neither.
             LocalProtocolError: If it is a file or text, or holds a WAV file.
-            CallRefused: If the telephone is in no call.
+            CallRefused: If the telephone is in no call, or a mailbox has answered it.
         """
         if not isinstance(clip, Clip | bytes):
             raise WrongType(
@@ -279,8 +297,8 @@ class Phone:
         Raises:
             TypeError, ValueError: If `script` is something else.
             ScriptError: If its file cannot be used; it names the line.
-            CallRefused: If the telephone is in no call.  If it plays a script already, the
-                `Pending` fails.
+            CallRefused: If the telephone is in no call, or a mailbox has answered it.  If it plays
+                a script already, the `Pending` fails.
         """
         made = make_script(script, seed)
         self._require_call("play a script")
@@ -324,13 +342,20 @@ class Phone:
 
     def _begin(self, call: SimulatedCall) -> None:
         self._newest, self._mailbox = call, None
+        self._endpoint.note_mailbox(None)
         self._listener = KeyListener(call.handset.ear, self._tell)
         settings = self._endpoint.mailbox
         if settings is not None and call.direction != "inbound":
             self._mailbox = Mailbox(
-                settings, call.handset, hang_up=self._end_recorded, on_state=self._tell
+                settings, call.handset, hang_up=self._end_recorded, on_state=self._note_mailbox
             )
+            self._endpoint.note_mailbox(self._mailbox.state)
             self._mailbox.begin()
+
+    def _note_mailbox(self) -> None:
+        if self._mailbox is not None:
+            self._endpoint.note_mailbox(self._mailbox.state)
+        self._tell()
 
     def _tell(self) -> None:
         for listener in tuple(self.on_news):
@@ -408,6 +433,26 @@ class Phone:
     def _require_call(self, what: str) -> None:
         if self.state != "in-call":
             raise self._make_unheard_error(what)
+        if self.mailbox is not None:
+            raise CallRefused(
+                f"nobody is at {self.number} to {what}: its mailbox has answered this call",
+                consequence="Nothing was sent",
+                fix='For a person, set it before the call: twilio.phone(number, answer="auto"); '
+                "what the mailbox itself says is its greeting=",
+            )
+
+    def _say_state(self) -> str:
+        in_mailbox = self.state == "in-call" and self.mailbox is not None
+        return f"{self.state}, and its mailbox: {self.mailbox}" if in_mailbox else self.state
+
+    def _say_why_no_mailbox(self) -> str:
+        """Return why no mailbox has recorded anything, and what to do."""
+        if self._endpoint.mailbox is None:
+            return (
+                f"this telephone is no mailbox (answer is {self.answers!r}); "
+                'twilio.phone(number, answer="mailbox") makes it one'
+            )
+        return "its mailbox has not answered " + ("a" if self._newest is None else "this") + " call"
 
     def _make_unheard_error(self, what: str) -> CallRefused:
         return CallRefused(
@@ -418,6 +463,11 @@ class Phone:
 
     def _make_refusal(self, what: str, why: str, fix: str) -> CallRefused:
         return CallRefused(f"{self.number} cannot be {what}: it {why}", fix=fix)
+
+
+def _list_states(states: object) -> str:
+    *others, last = get_args(states)
+    return f"{', '.join(others)} or {last}"
 
 
 class Phones:
@@ -441,15 +491,17 @@ class Phones:
         self.calls = Calls(self._endpoints)
 
     def provide(
-        self, number: str, answer: AnswerMode, mailbox: MailboxSettings | None = None
+        self, number: str, answer: AnswerMode | None, mailbox: MailboxSettings | None = None
     ) -> Phone:
         """Return the telephone with that number, and create it if necessary; for any thread.
+
+        If `answer` is None, one that exists stays as it is.
 
         Raises:
             ValueError: For a number that is not E.164, belongs to the account, or another `answer`.
         """
         require_e164(number)
-        if answer not in get_args(AnswerMode):
+        if answer is not None and answer not in get_args(AnswerMode):
             raise WrongValue(
                 f"answer is {answer!r}; it must be one of {', '.join(get_args(AnswerMode))}"
             )
@@ -460,10 +512,11 @@ class Phones:
             )
         with self._lock:
             if number not in self._phones:
-                self._endpoints[number] = Endpoint(number, answer)
+                self._endpoints[number] = Endpoint(number, answer or "auto")
                 self._phones[number] = Phone(self._endpoints[number], self._home, self._dial)
-            self._endpoints[number].mode = answer
-            self._endpoints[number].mailbox = mailbox
+            if answer is not None:
+                self._endpoints[number].mode = answer
+                self._endpoints[number].mailbox = mailbox
             return self._phones[number]
 
     def connect(self, context: CallContext) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import itertools
 import re
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -93,17 +94,34 @@ def _check_folder(folder: Path, name: str, given: str) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
-    item: pytest.Item,
+    item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Write the turns of its conversations below the failure of a test, and draw them.
 
     A fixture may make calls and fail, too, before the test or after it.
     """
+    if not item.config.getoption("fulltrace"):
+        _leave_frames_of_the_kit_out(call)
     report = yield
     caller = item.stash.get(_CALLER, None)
     if report.failed and caller is not None:
         caller.show_turns(report)
     return report
+
+
+def _leave_frames_of_the_kit_out(call: pytest.CallInfo[None]) -> None:
+    """Let the traceback of an argument that is not taken end with the line that gives it.
+
+    `kit.verbose_errors` and ``--full-trace`` show all of it.
+    """
+    errors, raised = sys.modules.get("twistream_kit.errors"), call.excinfo
+    if errors is None or raised is None:
+        return
+    if isinstance(raised.value, errors.WrongType | errors.WrongValue):
+        from twistream_kit.user_frames import keep_user_frames
+
+        if kept := keep_user_frames(raised.tb):
+            call.excinfo = pytest.ExceptionInfo.from_exc_info((raised.type, raised.value, kept))
 
 
 @pytest.fixture

@@ -45,6 +45,9 @@ def warn_of_lateness(lateness: LatenessReport) -> str:
     return f"{SIMULATOR_WAS_LATE} ({lateness})."
 
 
+_NOT_GIVEN = Clip(b"")
+"""Stands for the clean sound of a report without one of its own."""
+
 _FILE_NAMES = {
     ".wav": "heard.wav",
     ".jsonl": "messages.jsonl",
@@ -87,11 +90,13 @@ class CallReport:
         quiet_seconds: The silence after which the simulated caller hung up, as in a call without
             ``seconds=``; None if the call ended otherwise.
         acts: What the caller did in each step of the script; empty without a script.
-        line: The line that what the caller said passed; None if it came unchanged.
-        line_back: The line that what the caller heard passed; None if it came unchanged.
-        latency_ms: How much later than Twilio played it the caller heard it.
-        clean: With a `line_back`, `heard` as it would be if that did no more than delay it.
-        said: With a `line`, what the caller said before that changed it, from the first frame on.
+        line: The line that what the caller said passed; None if the call was given none.
+        line_back: The line that what the caller heard passed; None likewise.
+        latency_ms: How much later than Twilio played it the caller heard it, and so how much later
+            than `capture` shows it.
+        clean: `heard` as it would be if the line did no more than delay it; the same without one.
+        said: With a `line` that changes something, what the caller said before that changed it,
+            from the first frame on.
         light_clears: For a call of `simulate_calls` without a recording, whose capture holds no
             media: when the clears came that discarded sound, in seconds; else None.
 
@@ -133,10 +138,14 @@ class CallReport:
     line: Line | None = None
     line_back: Line | None = None
     latency_ms: float = 0.0
-    clean: Clip | None = field(default=None, repr=False)
+    clean: Clip = field(default=_NOT_GIVEN, repr=False)
     said: Clip | None = field(default=None, repr=False)
     light_clears: tuple[float, ...] | None = field(default=None, compare=False)
     _measured: list[Turns] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.clean is _NOT_GIVEN:
+            object.__setattr__(self, "clean", self.heard)
 
     @property
     def marks_received(self) -> int:
@@ -151,7 +160,7 @@ class CallReport:
     @property
     def sound_seconds(self) -> float:
         """The duration of the audible sound that was heard, without the noise of a line."""
-        return measure_sound((self.clean or self.heard).payload)
+        return measure_sound(self.clean.payload)
 
     @property
     def close_reason(self) -> str:
@@ -181,7 +190,7 @@ class CallReport:
             clears = find_clears(replay) if light_clears is None else light_clears
             later = self.latency_ms / 1000
             found = find_turns(
-                self.clean or self.heard,
+                self.clean,
                 None if self.acts or is_light else self.said or render_said(capture),
                 self.acts or (() if is_light else None),
                 clears=[at + later for at in clears],
@@ -375,10 +384,10 @@ def describe_call(report: CallReport) -> dict[str, str]:
 def describe_lines(there: Line | None, back: Line | None) -> str:
     """Say which lines a call had, and what they do; empty for none."""
     said = f"{there!r}: {there.description}" if there is not None else ""
+    if back is None or back.is_clean:
+        return said if there is None or there.is_clean else f"{said}; back unchanged"
     if there is not None and back == there.way_back:
         return f"{said}; back the same" if back == there else f"{said}; back without the microphone"
-    if back is None:
-        return f"{said}; back unchanged" if said else ""
     return f"{said or 'unchanged'}; back {back!r}: {back.description}"
 
 

@@ -26,6 +26,7 @@ from twistream_kit.errors import (
     CallRefused,
     Objection,
     ServerStopped,
+    TwistreamError,
     WrongType,
     WrongValue,
     hide_user,
@@ -56,7 +57,12 @@ from twistream_kit.simulator.caller import (
 )
 from twistream_kit.simulator.line.line import Line
 from twistream_kit.simulator.line.stream import measure_speech_db
-from twistream_kit.simulator.model.assumptions import CLOSE_WAIT_SECONDS, Behaviour, check_behaviour
+from twistream_kit.simulator.model.assumptions import (
+    CLOSE_WAIT_SECONDS,
+    Behaviour,
+    check_behaviour,
+    find_lines,
+)
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.report import CallReport
 from twistream_kit.simulator.stream.client import StreamClient, StreamEnding, read_url
@@ -348,6 +354,17 @@ def build_ended_error() -> ServerStopped:
     )
 
 
+def _build_broken_error(error: BaseException | None) -> TwistreamError:
+    """Return the error of a call in which the simulator itself failed."""
+    broken = TwistreamError(
+        f"the simulator itself failed during the call: {error!r}",
+        consequence="The call was ended, and there is no report, which would not be the server's",
+        fix="It is a fault of twistream_kit, and the log has its traceback",
+    )
+    broken.__cause__ = error
+    return broken
+
+
 class CallRun:
     """One running call; created and used on the loop, but for the report, which comes last.
 
@@ -385,6 +402,7 @@ class CallRun:
         self._client.finishes_later = True
         self._client.is_light = not plan.is_recorded
         self._script_over = asyncio.Event()
+        self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._script = self._prepare_script(plan.script)
         self._capture: Capture | None = None
         self._quiet_seconds: float | None = None
@@ -421,17 +439,30 @@ class CallRun:
     def _prepare_script(self, script: Script | None) -> ScriptRun | None:
         if script is None:
             return None
-        playout = self._leg.playout  # and not this object, which would have itself
+        # And not this object, which would have itself.
+        playout, client, mouth = self._leg.playout, self._client, self._handset.mouth
+
+        def hang_up() -> None:  # `_tick` looks whether it has
+            client.rest = mouth.take_rest()
+
         return ScriptRun(
             script,
             self._handset,
             press=self._client.press,
-            hang_up=lambda: None,  # `_tick` looks whether it has hung up
+            hang_up=hang_up,
             on_over=self._script_over.set,
             count_cleared=lambda: playout.cleared_seconds,
         )
 
     def _tick(self, now: float) -> None:
+        try:
+            self._pass_frame(now)
+        except Exception as error:  # which nobody would see, since the pacer only logs it
+            if not self._broken.done():
+                self._broken.set_exception(error)
+            raise
+
+    def _pass_frame(self, now: float) -> None:
         if self._has_hung_up():
             return
         inbound = self._handset.mouth.take_frame()
@@ -465,7 +496,10 @@ class CallRun:
         caller = self._caller = asyncio.create_task(self._act())
         closed = asyncio.create_task(self._client.wait_over())
         try:
-            await asyncio.wait([caller, closed], return_when=asyncio.FIRST_COMPLETED)
+            ends: list[asyncio.Future[Any]] = [caller, closed, self._broken]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if self._broken.done():
+                raise _build_broken_error(self._broken.exception())
             if caller.done() and not caller.cancelled():
                 self._quiet_seconds = caller.result()
             # After hanging up the caller hears nothing, however long the server takes to close.
@@ -475,6 +509,8 @@ class CallRun:
                 self._handset.ear.drain(ended)
             if self._script is not None:
                 self._script.end(is_too_short=not closed.done())
+            if not self._has_hung_up():
+                self._client.rest = self._handset.mouth.take_rest()
             await self._client.stop(EndCause("caller-hung-up"))
             return ended, await closed
         finally:
@@ -532,7 +568,8 @@ class CallRun:
     def _make_report(self, ending: StreamEnding, started: float, seconds: float) -> CallReport:
         # First, because its functions of the user may take their time, or wait for something.
         acts = Series[CallerAct]() if self._script is None else self._script.check_expectations()
-        back = self._plan.behaviour.way_back
+        there, back = find_lines(self._plan.behaviour)
+        heard = self._handset.heard
         mouth = self._handset.mouth
         said = None if mouth.line is None else Clip(bytes(mouth.said), "caller")
         objections = Counter(self._leg.objections)
@@ -552,7 +589,7 @@ class CallRun:
             objections=objections,
             debugger=Series.of(self._debugger, "entries"),
             first_sound_ms=self.first_sound_ms,
-            heard=self._handset.heard,
+            heard=heard,
             cleared_seconds=self._leg.playout.cleared_seconds,
             lost_seconds=self._leg.playout.waiting_seconds,
             expect_silence=self._plan.expect_silence,
@@ -560,10 +597,10 @@ class CallRun:
             capture=self._capture or Capture(self._leg.stream_sid, self._leg.call_sid, started),
             quiet_seconds=self._quiet_seconds if ending.reason == "stopped" else None,
             acts=acts,
-            line=self._plan.behaviour.way_there,
+            line=there,
             line_back=back,
             latency_ms=self._handset.ear.latency_frames * PTIME_MS,
-            clean=None if back is None else self._handset.clean,
+            clean=heard if self._plan.behaviour.way_back is None else self._handset.clean,
             said=said,
             light_clears=None if self._plan.is_recorded else tuple(self._clears),
         )

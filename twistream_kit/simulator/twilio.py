@@ -189,7 +189,7 @@ class SimulatedTwilio:
     def phone(
         self,
         number: str,
-        answer: AnswerMode = "auto",
+        answer: AnswerMode | None = None,
         *,
         greeting: Clip | None = None,
         beep_hz: float | None = 1000.0,
@@ -197,6 +197,9 @@ class SimulatedTwilio:
         silence_seconds: float = 5.0,
     ) -> Phone:
         """Return the telephone with that number; create it if it does not exist.
+
+        With the number alone, a telephone that exists is returned as it is; with `answer`, it does
+        what that says from its next call on.
 
         A mailbox answers, says its greeting, beeps, and records what it hears then
         (`Phone.recorded`).  It hangs up when it has recorded `record_seconds`, or has heard nothing
@@ -206,9 +209,10 @@ class SimulatedTwilio:
 
         Args:
             number: In E.164 form, such as ``+15550100001``.
-            answer: The reaction when it rings: ``auto`` answers, ``manual`` waits for
-                `Phone.answer`, ``busy`` is engaged, ``never`` rings on, ``reject`` declines,
-                ``mailbox`` answers as a machine.
+            answer: The reaction when it rings: ``auto`` answers and says nothing, ``manual`` waits
+                for `Phone.answer`, ``busy`` is engaged, ``never`` rings on, ``reject`` declines,
+                ``mailbox`` answers as a machine.  By default that of the telephone, and ``auto``
+                for a new one.
             greeting: What a mailbox says; by default a sentence of 4 s in tones, as ``<Say>`` has
                 them here.  Machine detection takes what is shorter than its speech threshold
                 (2.4 s), without a beep, for a human.
@@ -244,8 +248,9 @@ class SimulatedTwilio:
         if answer == "mailbox":
             return self._phones.provide(number, answer, mailbox)
         if mailbox != MailboxSettings():
+            given = "left out" if answer is None else repr(answer)
             raise WrongValue(
-                f"answer is {answer!r}, and greeting, beep_hz, record_seconds and silence_seconds "
+                f"answer is {given}, and greeting, beep_hz, record_seconds and silence_seconds "
                 "are those of a mailbox",
                 fix='Write answer="mailbox", or leave them out',
             )

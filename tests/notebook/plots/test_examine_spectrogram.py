@@ -10,6 +10,7 @@ import pytest
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import WavError
 from twistream_kit.notebook.plots.examine import plot_spectrogram
+from twistream_kit.simulator.line.line import Line
 
 
 @pytest.fixture
@@ -64,9 +65,38 @@ def test_a_file_shorter_than_one_window_can_be_drawn(tmp_path):
     assert plot_spectrogram(path).axes[0].images[0].get_array().shape[1] == 1
 
 
-def test_a_clip_is_refused_because_its_before_is_gone():
-    with pytest.raises(TypeError, match=r"takes the path of a sound file.*This is a Clip"):
-        plot_spectrogram(Clip.tone(440, 1))
+def test_a_clip_is_drawn_alone():
+    panel, bar = plot_spectrogram(Clip.tone(1000, 1, level_db=-10)).axes
+    assert level_at(panel, 1.0) == pytest.approx(-10, abs=3)
+    assert (panel.get_xlim(), panel.get_ylim()) == ((0, 1.0), (0, 4.0))
+    assert panel.get_xlabel() == "time (s)"
+    assert bar.get_ylabel() == "level (dB of full scale)"
+
+
+def test_two_clips_have_the_same_axes_and_their_names():
+    clip = Clip.tone(1000, 1, level_db=-10)
+    figure = plot_spectrogram(clip, Line(gain_db=-20, delay_ms=500).apply(clip))
+    before, after, _ = figure.axes
+    assert before.get_xlim() == after.get_xlim() == (0, 1.5)
+    assert level_at(before, 1.0) - level_at(after, 1.0) == pytest.approx(20, abs=3)
+    assert before.get_title(loc="left") == "1000 Hz"
+    assert after.get_title(loc="left") == "1000 Hz, clean, delay_ms 500, gain_db -20"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((b"\xff",), "takes the path of a sound file.* or a Clip. This is a bytes"),
+        ((Clip.tone(440, 1), "after.wav"), "after is of type str; give a Clip"),
+        (
+            ("before.wav", Clip.tone(440, 1)),
+            r"give both: plot_spectrogram\(kit.load_clip\(path\), ",
+        ),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_in_words(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        plot_spectrogram(*arguments)
 
 
 def test_a_missing_file_is_a_wav_error(tmp_path):

@@ -19,6 +19,7 @@ from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.errors import WouldDeadlock
 from twistream_kit.live.dialling.place import place_call
 from twistream_kit.live.server.server import StreamServer
+from twistream_kit.notebook.display.display import show_phone
 from twistream_kit.notebook.plots.style import YOUR_COLOUR
 from twistream_kit.notebook.widgets._socket import start_widget_socket
 from twistream_kit.notebook.widgets.phone import PhoneWidget, draw_last_call
@@ -108,7 +109,7 @@ def test_it_shows_the_mailbox_and_the_keys_that_were_sent_to_it(desk, until):
     until(lambda: desk.widget.call["keys"] == "42#")
     until(lambda: desk.widget.call["state"] == "idle")
     said = [text for number, text in enumerate(seen) if text not in seen[:number]]
-    assert said[0] in ("", "The mailbox says its greeting")
+    assert said[0] in ("", "The mailbox says its greeting") or said[0].startswith("A mailbox: it")
     assert "The mailbox beeps" in said
     assert "The mailbox records" in said
     assert re.fullmatch(r"The mailbox has recorded 0\.\d s", said[-1])
@@ -116,6 +117,29 @@ def test_it_shows_the_mailbox_and_the_keys_that_were_sent_to_it(desk, until):
     assert "Keys heard" in shown
     assert "42#" in shown
     assert "Recorded" in shown
+    assert "keys heard" in show_phone(desk.phone)
+
+
+def test_a_mailbox_says_that_it_is_one_and_its_recording_is_sent_to_the_page_that_asks(desk, until):
+    desk.twilio.phone(NUMBER, "mailbox", greeting=Clip.tone(330, 0.1), beep_hz=None)
+    widget = desk.show(direct=False)
+    assert widget.call["mailbox"].startswith("A mailbox: it answers calls by itself")
+    seen = []
+    widget.observe(lambda change: seen.append(change["new"]["of_machine"]), "call")
+    desk.twilio.client.calls.create(
+        to=NUMBER,
+        from_=desk.twilio.numbers[0],
+        twiml="<Response><Pause/><Say>one two</Say></Response>",
+    )
+    until(lambda: widget.call["state"] == "idle" and widget.call["recorded"] > 0)
+    assert True in seen
+    assert not widget.call["of_machine"]
+    widget.pages.obey("recording", "a page")
+    [answer] = [content for content, _ in desk.sent if content["type"] == "recording"]
+    assert answer["page"] == "a page"
+    wav = b64decode(answer["wav"])
+    assert wav.startswith(b"RIFF")
+    assert len(wav) == 44 + 2 * len(desk.phone.recorded.payload)
 
 
 def test_a_telephone_without_a_mailbox_shows_neither(desk, until):

@@ -46,6 +46,18 @@ def test_it_says_its_greeting_and_beeps_and_records():
     assert desk.mailbox.recorded.name == "recorded"
 
 
+def test_an_empty_recording_says_why_it_is_empty():
+    desk = Desk(greeting=GREETING)
+    assert desk.mailbox.recorded.name == "nothing recorded yet: the mailbox is at its greeting"
+    desk.pass_time(0.6)
+    assert desk.mailbox.recorded.name == "nothing recorded yet: the mailbox is at its beep"
+    desk.mailbox.end()
+    assert "the call ended before the mailbox began to record" in desk.mailbox.recorded.name
+    desk = Desk(greeting=GREETING)
+    desk.pass_time(2)
+    assert "no sound came after the greeting" in desk.mailbox.recorded.name
+
+
 def test_what_is_said_before_the_beep_is_over_is_not_recorded():
     desk = Desk(greeting=GREETING)
     desk.hear(Clip.tone(600, 1.1) + MESSAGE)

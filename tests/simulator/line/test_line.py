@@ -3,16 +3,21 @@
 import json
 import math
 import pickle
+import re
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import WrongType, WrongValue
+from twistream_kit.notebook.display.display import render_html
 from twistream_kit.simulator.line._parameters import PRESETS, RANGES
 from twistream_kit.simulator.line.line import Line, check_line
 from twistream_kit.simulator.line.stream import SPEECH_DB, measure_speech_db
+
+SILENCE = b"\xff" * 160
 
 SPEECH = Clip.tone(440, 0.5) + Clip.silence(0.3) + Clip.tone(250, 0.613)
 
@@ -25,11 +30,31 @@ def test_presets_are_those_of_the_documentation():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_repr_of_a_profile_makes_the_same_line(preset):
-    line = Line(preset, seed=7, burst=5)
-    assert eval(repr(line), {"Line": Line, "inf": math.inf}) == line
+    line = Line(preset, seed=7, loss=0.03, burst=5)
+    assert eval(repr(line), {"Line": Line, "math": math}) == line
     assert pickle.loads(pickle.dumps(line)) == line
-    assert hash(line) == hash(Line(preset, seed=7, burst=5))
+    assert hash(line) == hash(Line(preset, seed=7, loss=0.03, burst=5))
     assert json.loads(json.dumps(line.to_dict()))["preset"] == preset
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        Line(loss=0, burst=5),
+        Line("mobile", loss=0, burst=5),
+        Line(noise="babble", snr_db=math.inf),
+        Line("speakerphone", echo_db=-math.inf, echo_ms=20),
+        Line("mobile", bunching=0, bunch=9).way_back,
+        *(Line(preset).way_back for preset in PRESETS),
+    ],
+)
+def test_what_is_off_may_be_given_with_how_it_would_be_and_the_repr_makes_the_same_line(line):
+    assert eval(repr(line), {"Line": Line, "math": math}) == line
+    assert replace(line, seed=2) != line
+
+
+def test_a_line_that_was_not_made_has_a_repr():
+    assert repr(Line.__new__(Line)) == "<Line that was not made>"
 
 
 def test_keyword_changes_one_parameter_and_is_in_the_name():
@@ -37,6 +62,17 @@ def test_keyword_changes_one_parameter_and_is_in_the_name():
     assert (line.loss, line.delay_ms) == (0.05, PRESETS["mobile"].delay_ms)
     assert line.name == "mobile, loss 0.05"
     assert line.description.startswith("5 % of frames lost, 2 at a time; 100 ms of delay; ")
+
+
+def test_display_begins_with_what_a_line_does_and_shows_only_what_is_on():
+    shown = re.sub(r"<[^>]*>", "|", render_html(Line("speakerphone", seed=4, snr_db=math.inf)))
+    shown = re.sub(r"[|\s]*\|[|\s]*", "|", shown)
+    assert "|what it does|40 ms of delay; 2 ms of jitter; 10 dB softer; clipped" in shown
+    assert "|preset|speakerphone|seed|4|jitter_ms|2 ms|delay_ms|40 ms|gain_db|-10 dB|" in shown
+    assert "|clipping_db|-12 dBFS|echo_db|-18 dB|echo_ms|120 ms|" in shown
+    assert "noise" not in shown
+    lossy = render_html(Line(loss=0.02, snr_db=15))
+    assert all(each in lossy for each in ("2 %", "2 frames", "white", "15 dB"))
 
 
 def test_clean_line_changes_nothing_and_says_so():
@@ -55,8 +91,20 @@ def test_clean_line_changes_nothing_and_says_so():
         (lambda: Line(delay_ms=-1), "delay_ms is -1; it must lie between 0 and 2000"),
         (lambda: Line(snr_db=-math.inf), "snr_db is -inf; it must lie between -10 and 80"),
         (lambda: Line(gain_db=math.nan), "gain_db is nan"),
+        (lambda: Line(loss=1e-17), "loss is 1e-17, so little .* it must be 0, or 1e-05 and more"),
+        (lambda: Line(bunching=1e-9), "bunching is 1e-09, so little that no call would show it"),
+        (lambda: Line(delay_ms=0.2), r"delay_ms is 0.2, .* if 0.2 s are meant, give delay_ms=200"),
+        (lambda: Line("street", jitter_ms=0.02), "milliseconds .* give jitter_ms=20"),
+        (lambda: Line("speakerphone", echo_ms=0.12), "milliseconds .* give echo_ms=120"),
+        (lambda: Line(noise="street"), "noise='street' does nothing, .* no snr_db; give both: "),
+        (lambda: Line(burst=4), r"give both: burst=4.0, loss=0.02"),
+        (lambda: Line("speakerphone", bunch=4), "bunch=4.0 does nothing, .* has no bunching"),
+        (lambda: Line("mobile", echo_ms=200), "give both: echo_ms=200.0, echo_db=-18"),
         (lambda: Line(seed=-1), "seed is -1; it must be a whole number from 0 on"),
         (lambda: Line(bunching=0.5, bunch=1), "bunch is 1; it must lie between 2 and 50"),
+        (lambda: Line().open().take(b"\xff" * 100), "a frame has 160 bytes, and this one has 100"),
+        (lambda: Line("street").open().take(SILENCE, b""), "a frame has 160 bytes, .* has 0"),
+        (lambda: Line().open(speech_db=1e5), "speech_db is 100000.0; it must lie between -100"),
         (lambda: Line().arrivals(-1), "frames is -1"),
         (lambda: check_line("stret", "line"), "no profile 'stret'"),
     ],
@@ -70,9 +118,13 @@ def test_wrong_value_is_refused_in_words(make, message):
     ("make", "message"),
     [
         (lambda: Line("mobile", los=0.1), "no parameter 'los'; the nearest is 'loss'"),
+        (lambda: Line(profile="mobile"), "no parameter 'profile'; the nearest is 'preset'"),
+        (lambda: Line(latency_ms=9), "no parameter 'latency_ms'; the nearest is 'delay_ms'"),
         (lambda: Line("mobile", loss="5 %"), "loss is '5 %'"),
         (lambda: Line("mobile", loss=True), "loss is True"),
         (lambda: Line(3), "preset is 3"),
+        (lambda: Line("mobile").open().take("x" * 160), "a frame is PCMU bytes, and this is str"),
+        (lambda: Line().open(is_back="no"), "is_back is 'no'"),
         (lambda: Line(seed=1.5), "seed is 1.5"),
         (lambda: Line().apply(b"\xff"), "takes a Clip, and this is bytes"),
         (lambda: Line().apply(SPEECH, heard=b"\xff"), "takes a Clip, and this is bytes"),

@@ -1,5 +1,7 @@
 """Losses, their concealment and the times of arrival, measured on many frames without a clock."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -186,3 +188,20 @@ def _measure_above(sound, hz):
     part = sound[15 * 160 : 32 * 160] * np.hanning(17 * 160)
     spectrum = np.abs(np.fft.rfft(part))
     return float(np.sqrt(np.sum(spectrum[np.fft.rfftfreq(len(part), 1 / 8000) > hz] ** 2)))
+
+
+def test_few_bunches_take_no_more_memory_than_many():
+    tracemalloc.start()
+    try:
+        late = Line(bunching=1e-5, bunch=50).arrivals(10)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert late.tolist() == [0.0] * 10
+    assert most < 1_000_000
+
+
+def test_lateness_is_the_same_however_it_is_asked_for():
+    line = Line(bunching=0.02, bunch=6, jitter_ms=4, seed=2)
+    jitter = make_jitter(line, line.seed)
+    assert [jitter.take() for _ in range(9000)] == line.arrivals(9000).tolist()

@@ -311,6 +311,7 @@ async def test_machine_detection_is_accepted(twilio, options):
         ({"async_amd": "yes"}, 20422),
         ({"machine_detection_timeout": 2}, 20422),
         ({"machine_detection_timeout": 60}, 20422),
+        ({"machine_detection_timeout": "\u0663\u0663"}, 20422),
         ({"machine_detection_speech_threshold": 999}, 20422),
         ({"machine_detection_speech_end_threshold": 5001}, 20422),
         ({"machine_detection_silence_timeout": 1999}, 20422),

@@ -112,6 +112,9 @@ def place_call(
     require_type("a string", stream_url=stream_url)
     _check_number("to", to)
     _check_number("from_", from_)
+    _check_switches(
+        async_machine_detection=async_machine_detection, hang_up_at_exit=hang_up_at_exit
+    )
     if repair := repair_url(stream_url):
         raise LocalProtocolError(repair.problem, field="stream_url", fix=repair.fix)
     _check_stream_url(client, stream_url)
@@ -163,6 +166,13 @@ def _check_number(name: str, number: object) -> None:
             if bare
             else "Give the number, with + and the country's code",
         )
+
+
+def _check_switches(**switches: object) -> None:
+    """Refuse what only looks like a yes or no: the text "no" is true."""
+    for name, value in switches.items():
+        if not isinstance(value, bool):
+            raise WrongType(f"{name} is {value!r}; give True or False")
 
 
 def _check_stream_url(client: Client, stream_url: str) -> None:

@@ -256,17 +256,24 @@ def _show_wait(pending: Pending[Any], values: Mapping[str, object]) -> Html:
 
 
 def show_phone(phone: Phone) -> Html:
-    """Its number, what it does, and a player for what it heard."""
+    """Its number, what it does, and players for what it heard and what its mailbox recorded."""
     values: dict[str, object] = {
         "number": phone.number,
         "state": phone.state,
         "when it rings": phone.answers,
+        "its mailbox": "" if phone.mailbox is None else phone.mailbox,
         "how its last call ended": phone.last_end,
+        "keys heard": code(phone.keys_heard) if phone.keys_heard else "",
         "what was read to it": bullets(phone.transcript),
     }
     found = {name: value for name, value in values.items() if value}
     shown = pairs(found, caption="A telephone")
-    return join(shown, show_clip(phone.heard)) if phone.heard.payload else shown
+    heard, recorded = phone.heard, phone.recorded
+    return join(
+        shown,
+        show_clip(heard) if heard.payload else "",
+        show_clip(recorded) if phone.mailbox is not None else "",
+    )
 
 
 def show_capture(capture: Capture) -> Html:
@@ -384,11 +391,22 @@ def _show_report_figures(report: CallReport) -> Html:
     logged = _show_entries(entries) if entries else EMPTY
     acts = show_rows(report.acts, "What the caller did") if report.acts else EMPTY
     return join(
+        paragraph(_describe_lateness(report)) if report.latency_ms else EMPTY,
         paragraph(strong(f"{report.headline[0].upper()}{report.headline[1:]}")),
         bullets(found),
         pairs(describe_call(report), caption="A simulated call"),
         acts,
         logged,
+    )
+
+
+def _describe_lateness(report: CallReport) -> Html:
+    """Say of the recording, which is Twilio's side, how the caller's ear differs from it."""
+    return join(
+        "The recording and the picture are Twilio's side: the sound reached the caller's ear "
+        f"{report.latency_ms:g} ms later, as the turns count it. ",
+        code("report.heard"),
+        " is what the ear got.",
     )
 
 

@@ -159,12 +159,12 @@ def player(samples: NDArray[Any], sample_rate: int, name: object) -> Html:
         sample_rate: In Hz.
         name: What is shown where there is no sound.
     """
-    sound = b64encode(_wrap_wav(samples, sample_rate)).decode("ascii")
+    sound = b64encode(wrap_wav(samples, sample_rate)).decode("ascii")
     source = f"data:audio/wav;base64,{sound}"
     return Html(f'<audio controls preload="metadata" src="{source}">{text(name)}</audio>')
 
 
-def _wrap_wav(samples: NDArray[Any], sample_rate: int = 8000) -> bytes:
+def wrap_wav(samples: NDArray[Any], sample_rate: int = 8000) -> bytes:
     """Wrap 16-bit samples, because not every browser plays μ-law."""
     channels = samples.shape[1] if samples.ndim == 2 else 1
     sound = samples.astype("<i2").tobytes()

@@ -29,6 +29,7 @@ from twistream_kit.protocol.codes import TWILIO_CODES
 if TYPE_CHECKING:
     from twistream_kit.audio.convert import ConvertedFile
     from twistream_kit.audio.examination import Finding
+    from twistream_kit.audio.tone_detector import Tone
     from twistream_kit.audio.wav_report import Field
     from twistream_kit.capture.entry import Entry
     from twistream_kit.capture.replay import Playback
@@ -207,6 +208,12 @@ def _list_converted_cells(done: ConvertedFile) -> Sequence[object]:
     return (code(done.source), code(done.path), f"{done.seconds:.2f}", done.clipped or EMPTY, cut)
 
 
+def _list_tone_cells(tone: Tone) -> Sequence[object]:
+    key = code(tone.key) if tone.kind == "key" else tone.kind
+    hz = " + ".join(f"{each:.1f}" for each in tone.hz)
+    return (key, f"{tone.begin:.3f}", f"{tone.end:.3f}", hz, f"{tone.level_db:.1f}")
+
+
 def _list_field_cells(field: Field) -> Sequence[object]:
     raw = field.raw[:12].hex(" ") + (" …" if field.size > 12 else "")
     return (
@@ -343,6 +350,9 @@ ROWS: dict[tuple[str, str], Columns] = {
     ("twistream_kit.audio.convert", "ConvertedFile"): Columns(
         "A converted file", ("file", "written", "length (s)", "samples clipped", "what went wrong"),
         _list_converted_cells,
+    ),
+    ("twistream_kit.audio.tone_detector", "Tone"): Columns(
+        "A tone", ("key", "from (s)", "to (s)", "frequencies (Hz)", "level (dB)"), _list_tone_cells
     ),
     ("twistream_kit.audio.wav_report", "Field"): Columns(
         "A field of a WAV file", ("offset", "bytes (hex)", "field", "value", "meaning"),

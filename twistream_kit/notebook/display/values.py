@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from twistream_kit.diagnosis.speech import SpeechDetector
     from twistream_kit.live.settings.secret import Secret
     from twistream_kit.protocol import from_twilio, to_twilio
+    from twistream_kit.simulator.line.line import Line
     from twistream_kit.simulator.stream.pacer import Lateness, LatenessReport
 
 _BANDS = ((0, 300), (300, 1000), (1000, 2000), (2000, 3400), (3400, 8000), (8000, 24000))
@@ -50,6 +51,26 @@ def show_fields(caption: str, value: Any) -> Html:
 def _show_default(field: Any, value: Any) -> object:
     is_usual = field.default is MISSING or getattr(value, field.name) == field.default
     return "" if is_usual else code(repr(field.default))
+
+
+_UNITS = {"ms": "ms", "db": "dB"}
+"""The units of a parameter, by the end of its name."""
+
+
+def show_line(line: Line) -> Html:
+    """What a line does, in words; then its profile, and each parameter that is on, with a unit."""
+    values: dict[str, object] = {"what it does": line.description, "preset": code(line.preset)}
+    if line.seed:
+        values["seed"] = line.seed
+    for name, value in line.list_set():
+        share = name in ("loss", "bunching")
+        unit = "dBFS" if name == "clipping_db" else _UNITS.get(name.rpartition("_")[2], "")
+        unit = "frames" if name in ("burst", "bunch") else unit
+        if isinstance(value, str):
+            values[name] = value
+        else:
+            values[name] = f"{100 * value:g} %" if share else f"{value:g} {unit}".strip()
+    return pairs(values, caption="A line")
 
 
 def show_spectrum(spectrum: Spectrum) -> Html:
@@ -198,9 +219,7 @@ VALUES: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.simulator.model.assumptions", "Behaviour"): partial(
         show_fields, "How simulated Twilio behaves"
     ),
-    ("twistream_kit.simulator.line.line", "Line"): partial(
-        show_fields, "What a line does to sound"
-    ),
+    ("twistream_kit.simulator.line.line", "Line"): show_line,
     (_FROM, "Connected"): partial(show_message, "Connected, from Twilio"),
     (_FROM, "MediaFormat"): partial(show_message, "What the payloads hold"),
     (_FROM, "Start"): partial(show_message, "Start, from Twilio"),

@@ -104,7 +104,9 @@ def plot_timeline(capture: Capture) -> Figure:
 
     The lanes show, from the top: what the caller said, what your server sent, what was buffered at
     Twilio, and what the caller heard.  The last one is computed from the marks and the playout
-    model; with the real service the caller hears it 50 to 300 ms later.  Keys, marks and clears
+    model; with the real service the caller hears it 50 to 300 ms later.  In a call of the simulator
+    with a line or a latency it is heard `latency_ms` of its report later, which the time axis says
+    if the report is given; `plot_turns` shows the ear.  Keys, marks and clears
     have lanes of their own for their names; where there are too many names, they are counted.
 
     A green dot is a mark that came back because its sound was heard, a purple cross one that came
@@ -141,6 +143,7 @@ def plot_timeline(capture: Capture) -> Figure:
         '... s of call, 1 mark returned'
     """
     made_by = "plot_timeline takes a Capture; stream.capture is one."
+    later_ms = getattr(capture, "latency_ms", 0.0)
     capture = expect(getattr(capture, "capture", capture), Capture, made_by)
     timeline = read_timeline(capture.entries, capture.endings, capture.statuses)
     lanes = _arrange_lanes(timeline)
@@ -176,7 +179,10 @@ def plot_timeline(capture: Capture) -> Figure:
             panel.axvline(0, color=QUIET_COLOUR, linewidth=1, linestyle=":", zorder=0,
                           label="the stream begins")  # fmt: skip
     axes["heard"].set_xlim(timeline.begins, max(timeline.ends, 0.1))
-    axes["heard"].set_xlabel("time since the stream began (s)", fontsize=SMALL)
+    about = "time since the stream began (s)"
+    if isinstance(later_ms, int | float) and later_ms > 0:
+        about += f"; at Twilio, and at the caller's ear {later_ms:g} ms later"
+    axes["heard"].set_xlabel(about, fontsize=SMALL)
     add_legend(figure, _LEGEND)
     return figure
 

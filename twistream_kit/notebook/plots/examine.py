@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.examination import Examination
 from twistream_kit.audio.load import load_clip, open_sound
 from twistream_kit.audio.measure import CARRIED_HZ
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
     from numpy.typing import NDArray
 
-    from twistream_kit.audio.clip import Clip
     from twistream_kit.audio.measure import Spectrum
 
 LOWEST_PITCH_HZ, HIGHEST_PITCH_HZ = 50, 20_000
@@ -144,17 +145,20 @@ def _add_up_bands(spectrum: Spectrum) -> tuple[list[float], list[float]]:
 
 
 @apply_house_style
-def plot_spectrogram(path: str | PathLike[str]) -> Figure:
-    """Draw the spectrogram of a file before and after its conversion for the telephone.
+def plot_spectrogram(sound: str | PathLike[str] | Clip, after: Clip | None = None) -> Figure:
+    """Draw the spectrogram of a file before and after its conversion, or of one clip or two.
 
-    Both panels have the same axes and the same colours, so the part that the conversion removes is
-    easy to see: everything above 4 kHz, half the telephone's sample rate.
+    All panels have the same axes and the same colours.  Of a file, the part that the conversion
+    removes is easy to see: everything above 4 kHz, half the telephone's sample rate.  Of two clips,
+    what was done to the sound between them: `Line.apply`, for example.
 
     Args:
-        path: A sound file that `load_clip` reads.
+        sound: A sound file that `load_clip` reads, or a `Clip`.
+        after: With a clip, another one to draw below it.
 
     Raises:
-        TypeError: If `path` is not a path.
+        TypeError: If `sound` is neither a path nor a clip, or `after` is no clip or comes with a
+            path.
         WavError: If the file cannot be read.
 
     Example:
@@ -162,34 +166,70 @@ def plot_spectrogram(path: str | PathLike[str]) -> Figure:
         >>> figure = kit.plot_spectrogram("sample_audio/greeting.wav")
         >>> figure.get_suptitle()
         'greeting.wav: the telephone keeps what lies below 4 kHz'
+        >>> clip = kit.load_clip("sample_audio/question.wav")
+        >>> kit.plot_spectrogram(clip, kit.Line("street", seed=3).apply(clip)).get_suptitle()
+        'question, and question, street below it'
     """
-    name = Path(_check_path(path)).name
-    clip = load_clip(path)
-    windows, rate = _cut_file(path, clip)
-    after = _cut_samples(clip.samples())
+    if isinstance(sound, Clip):
+        return _draw_clips([sound] if after is None else [sound, _check_clip(after)])
+    name = Path(_check_path(sound)).name
+    if after is not None:
+        raise WrongType(
+            "plot_spectrogram draws a file with its own conversion, and after= is given too; to "
+            "compare two clips give both: plot_spectrogram(kit.load_clip(path), clip)"
+        )
+    clip = load_clip(sound)
+    windows, rate = _cut_file(sound, clip)
     figure = make_figure(f"{name}: the telephone keeps what lies below 4 kHz", height=4.6)
     upper, lower = figure.subplots(2, 1, sharex=True, sharey=True)
     _draw_levels(upper, windows, rate, clip.seconds)
-    image = _draw_levels(lower, after, TELEPHONE_RATE, clip.seconds)
+    image = _draw_levels(lower, _cut_samples(clip.samples()), TELEPHONE_RATE, clip.seconds)
     _name_panel(upper, f"before: {rate / 1000:g} kHz")
     _name_panel(lower, "after: 8 kHz, μ-law")
-    upper.set_ylim(0, min(max(rate / 2, TELEPHONE_RATE / 2), SPECTROGRAM_TOP_HZ) / 1000)
-    upper.set_xlim(0, max(clip.seconds, 0.001))
-    label_axes(upper, x="", y="frequency (kHz)")
-    label_axes(lower, x="time (s)", y="frequency (kHz)")
-    bar = figure.colorbar(image, ax=[upper, lower], pad=0.01)
-    bar.set_label("level (dB of full scale)", fontsize=SMALL)
-    bar.ax.tick_params(labelsize=SMALL)
+    top = min(max(rate / 2, TELEPHONE_RATE / 2), SPECTROGRAM_TOP_HZ)
+    _label_panels(figure, [upper, lower], image, top_hz=top, seconds=clip.seconds)
     add_legend(figure)
     return figure
+
+
+def _draw_clips(clips: Sequence[Clip]) -> Figure:
+    names = [clip.name or "clip" for clip in clips]
+    title = names[0] if len(clips) == 1 else f"{names[0]}, and {names[1]} below it"
+    figure = make_figure(title, height=2.9 if len(clips) == 1 else 4.6)
+    panels = list(figure.subplots(len(clips), 1, sharex=True, sharey=True, squeeze=False).flat)
+    for panel, clip, name in zip(panels, clips, names, strict=True):
+        image = _draw_levels(panel, _cut_samples(clip.samples()), TELEPHONE_RATE, clip.seconds)
+        panel.set_title(name, fontsize=SMALL, loc="left")
+    longest = max(clip.seconds for clip in clips)
+    _label_panels(figure, panels, image, top_hz=TELEPHONE_RATE / 2, seconds=longest)
+    return figure
+
+
+def _label_panels(
+    figure: Figure, panels: Sequence[Axes], image: AxesImage, *, top_hz: float, seconds: float
+) -> None:
+    """Give panels the same axes, and the figure a scale of its colours."""
+    panels[0].set_ylim(0, top_hz / 1000)
+    panels[0].set_xlim(0, max(seconds, 0.001))
+    for panel in panels:
+        label_axes(panel, x="time (s)" if panel is panels[-1] else "", y="frequency (kHz)")
+    bar = figure.colorbar(image, ax=list(panels), pad=0.01)
+    bar.set_label("level (dB of full scale)", fontsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALL)
+
+
+def _check_clip(after: object) -> Clip:
+    if isinstance(after, Clip):
+        return after
+    raise WrongType(f"after is of type {type(after).__name__}; give a Clip, or leave it out")
 
 
 def _check_path(path: object) -> str | PathLike[str]:
     if isinstance(path, str | PathLike):
         return path
     message = (
-        "plot_spectrogram takes the path of a sound file, to show it before its conversion. "
-        f"This is a {type(path).__name__}."
+        "plot_spectrogram takes the path of a sound file, to show it before its conversion, or a "
+        f"Clip. This is a {type(path).__name__}."
     )
     raise WrongType(message)
 

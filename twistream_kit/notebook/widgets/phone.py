@@ -38,7 +38,7 @@ from twistream_kit.notebook.widgets._socket import start_widget_socket
 from twistream_kit.notebook.widgets.file_field import CSS, FILE_LIMIT, FileReceiver
 from twistream_kit.notebook.widgets.hearing import HearingWidget
 from twistream_kit.notebook.widgets.last_picture import KeepsLastPicture
-from twistream_kit.notebook.widgets.phone_pages import PhonePages
+from twistream_kit.notebook.widgets.phone_pages import MOST_SENT_SECONDS, PhonePages
 from twistream_kit.pending import on_worker
 from twistream_kit.simulator.call.call import SimulatedCall
 from twistream_kit.simulator.call.endpoint import EndpointState
@@ -80,7 +80,8 @@ class PhoneWidget(KeepsLastPicture, HearingWidget):
     a telephone is shown again, in the same cell or another, the earlier widget is retired; the new
     one has its files, and in a page that had the sound it has the sound.
 
-    It shows the keys that it was sent (`Phone.keys_heard`), and of a mailbox what it does.
+    It shows the keys that it was sent (`Phone.keys_heard`), and of a mailbox what it does; after
+    the call it plays what was recorded.  Nobody speaks or presses keys at a mailbox.
 
     A key of the keyboard presses the telephone's while the focus is in it; chords, such as
     Shift+Enter, are always Jupyter's.
@@ -320,12 +321,25 @@ def _describe_call(phone: Phone, state: EndpointState) -> dict[str, Any]:
     }
 
 
-def _describe_news(phone: Phone) -> dict[str, str]:
-    """Return the keys that the telephone has heard, and what its mailbox does, in words."""
-    mailbox = "" if phone.mailbox is None else _MAILBOX_IN_WORDS[phone.mailbox]
-    if phone.mailbox == "done":
-        mailbox = f"The mailbox has recorded {phone.recorded.seconds:.1f} s"
-    return {"keys": phone.keys_heard, "mailbox": mailbox}
+def _describe_news(phone: Phone) -> dict[str, Any]:
+    """Return the keys that the telephone has heard, and what its mailbox does, in words.
+
+    Also whether the mailbox has the call, in which nobody speaks or presses keys, and how many
+    seconds there are of a recording that the page may ask for.
+    """
+    state, recorded = phone.mailbox, 0.0
+    mailbox = "" if state is None else _MAILBOX_IN_WORDS[state]
+    if state == "done":
+        recorded = phone.recorded.seconds
+        mailbox = f"The mailbox has recorded {recorded:.1f} s"
+    elif state is None and phone.answers == "mailbox" and phone.state != "in-call":
+        mailbox = "A mailbox: it answers calls by itself, with its greeting"
+    return {
+        "keys": phone.keys_heard,
+        "mailbox": mailbox,
+        "of_machine": state not in (None, "done"),
+        "recorded": recorded if recorded <= MOST_SENT_SECONDS else 0.0,
+    }
 
 
 _MAILBOX_IN_WORDS: dict[MailboxState, str] = {

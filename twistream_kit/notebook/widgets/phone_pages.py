@@ -18,6 +18,7 @@ from twistream_kit.audio.clip import FRAME_BYTES, Clip
 from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.errors import CallRefused, TwistreamError, WrongValue
 from twistream_kit.live.stream.stream import MediaStream
+from twistream_kit.notebook.display.html import wrap_wav
 from twistream_kit.notebook.widgets._comm import PROBE, Tell, read_bytes
 from twistream_kit.notebook.widgets._socket import NUMBER, Channel, WidgetPage
 from twistream_kit.pending import on_worker
@@ -29,6 +30,9 @@ logger = logging.getLogger("twistream_kit.notebook")
 
 BATCH_FRAMES = 5
 """The number of frames in one message of the kernel: 100 ms, 10 messages a second."""
+
+MOST_SENT_SECONDS = 60.0
+"""The longest recording that a page plays, 1.3 MB in one message of the kernel."""
 
 KEPT_FRAMES_OVER_THE_KERNEL = 6
 """Over the kernel's messages, the microphone's sound arrives 60 ms at a time, and less evenly."""
@@ -190,6 +194,8 @@ class PhonePages:
                 self._clear()
             case "say":
                 self._say(rest)
+            case "recording":
+                self._send_recording(page)
             case "sound":
                 self._give_sound_to(page, wanted=rest == "on")
             case _:
@@ -203,6 +209,18 @@ class PhonePages:
                 fix="Give the phone its server: PhoneWidget(phone, server=server)",
             )
         stream.clear()
+
+    def _send_recording(self, page: str) -> None:
+        """Send a page what the mailbox has recorded, as a WAV file."""
+        recorded = self._phone.recorded
+        if recorded.seconds > MOST_SENT_SECONDS:
+            raise CallRefused(
+                f"The recording is {recorded.seconds:.0f} s long, and a page plays"
+                f" {MOST_SENT_SECONDS:.0f} s at most",
+                fix="In a cell, phone.recorded plays it",
+            )
+        wav = b64encode(wrap_wav(recorded.samples())).decode("ascii")
+        self._tell({"type": "recording", "page": page, "wav": wav}, [])
 
     def _say(self, name: str) -> None:
         if name not in self._voices:

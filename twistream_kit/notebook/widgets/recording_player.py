@@ -54,7 +54,8 @@ class RecordingPlayer(KeepsLastPicture, HearingWidget):
 
     It plays the whole call, also one of hours, at half to double speed.  The cursor moves along the
     picture of the call; a click there, or an arrow key, goes to another place.  A cell that ends
-    with a capture, a recording or the report of a call shows one.
+    with a capture, a recording or the report of a call shows one.  Of a simulated call with a line
+    or a latency it is Twilio's side; ``report.heard`` is what reached the ear, later.
 
     Args:
         capture: A `Capture`, or an object that has one: a stream, an inspected stream, the report

@@ -7,10 +7,6 @@ import asyncio
 from twistream_kit.simulator.call.context import DetectionPlan
 from twistream_kit.simulator.call.machine_detection import MachineDetector, Verdict
 from twistream_kit.simulator.call.web import Callbacks
-from twistream_kit.simulator.model.debugger import Debugger
-
-NO_CALLBACK = 21262
-"""The warning that nobody was notified of the verdict of a detection in the background (§5.2)."""
 
 
 class DetectionRun:
@@ -19,7 +15,6 @@ class DetectionRun:
     Args:
         plan: What was asked for.
         callbacks: Sends the verdict, if it is found in the background.
-        debugger: Takes the warning that there is nobody to send it to.
         call_sid: The SID of the call.
         account_sid: The SID of its account.
 
@@ -31,7 +26,6 @@ class DetectionRun:
         self,
         plan: DetectionPlan,
         callbacks: Callbacks,
-        debugger: Debugger,
         *,
         call_sid: str,
         account_sid: str,
@@ -39,7 +33,6 @@ class DetectionRun:
         self.verdict: Verdict | None = None
         self._plan = plan
         self._callbacks = callbacks
-        self._debugger = debugger
         self._call_sid, self._account_sid = call_sid, account_sid
         self._detector: MachineDetector | None = MachineDetector(plan.settings)
         self._is_over = asyncio.Event()
@@ -80,9 +73,7 @@ class DetectionRun:
 
     def _tell(self, verdict: Verdict) -> None:
         if not self._plan.callback.url:
-            text = f"the verdict {verdict.answered_by!r} has nowhere to go: AsyncAmdStatusCallback"
-            self._debugger.log(NO_CALLBACK, f"{text} was not given", call_sid=self._call_sid)
-            return
+            return  # 21262, of which the request was warned
         params = {
             "CallSid": self._call_sid,
             "AccountSid": self._account_sid,

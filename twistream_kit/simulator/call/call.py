@@ -7,13 +7,14 @@ call (§6.6).
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal, overload
 
 from twistream_kit.listing import Listing
-from twistream_kit.protocol.ending import EndCause
+from twistream_kit.protocol.ending import Cause, EndCause
 from twistream_kit.simulator.call._detection_run import DetectionRun
 from twistream_kit.simulator.call._interpreter import TwimlInterpreter
 from twistream_kit.simulator.call._speech import VerbAudio, make_key_tones
@@ -44,6 +45,9 @@ _UNANSWERED: dict[str, tuple[Status, int]] = {
     # The SIP code of a declined call is not known (§6.6 names 404, 486 and 487 only).
     "rejected": ("no-answer", 603),
 }
+
+_BY_A_TELEPHONE: tuple[Cause, ...] = ("callee-hung-up", "caller-hung-up")
+"""The ends of a call after which its telephone hears nothing more."""
 
 UNREACHABLE = 21214
 """The number cannot be reached (§5.3); Twilio's console may show it elsewhere or not at all."""
@@ -211,6 +215,7 @@ class SimulatedCall:
         self.ended = datetime.now(UTC)
         self._become(status)
         self._context.pacer.remove(self._tick)
+        self._bring_the_rest()
         if self._endpoint is not None:
             self._endpoint.release(self)
         self.handset.mouth.stop()
@@ -317,9 +322,7 @@ class SimulatedCall:
         if plan is None:
             return None
         callbacks = Callbacks(self._web, context.debugger, self.sid)
-        return DetectionRun(
-            plan, callbacks, context.debugger, call_sid=self.sid, account_sid=self.account_sid
-        )
+        return DetectionRun(plan, callbacks, call_sid=self.sid, account_sid=self.account_sid)
 
     def _describe_last_verb(self) -> EndCause:
         """Return that no verb is left, and what ended the stream before, if there was one."""
@@ -328,6 +331,15 @@ class SimulatedCall:
 
     def _end_in_time(self) -> None:
         self.end("completed", EndCause("time-limit"))
+
+    def _bring_the_rest(self) -> None:
+        """Let arrive what is on its way; a telephone that hung up itself hears nothing more."""
+        if self.started is None or self.ended_by is None:
+            return
+        if self.ended_by.cause in _BY_A_TELEPHONE:
+            self.streams.bring_rest(self.handset.mouth.take_rest())
+        else:
+            self.handset.ear.drain(time.monotonic())
 
     def _tick(self, now: float) -> None:
         inbound = self.handset.mouth.take_frame()
@@ -376,7 +388,12 @@ class Calls(Sequence[SimulatedCall]):
 
     def place(self, context: CallContext, plan: CallPlan) -> SimulatedCall:
         """Begin a call to a telephone, as a REST request does."""
-        return self._begin(SimulatedCall(context, plan, self._endpoints.get(plan.to)))
+        call = SimulatedCall(context, plan, self._endpoints.get(plan.to))
+        for note in plan.notes:
+            context.debugger.note(note, call_sid=call.sid)
+        for remark in plan.remarks:
+            context.debugger.log(remark.code, remark.text, call_sid=call.sid)
+        return self._begin(call)
 
     def receive(
         self, context: CallContext, plan: CallPlan, endpoint: Endpoint[SimulatedCall]

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from twistream_kit.errors import Objection
 from twistream_kit.simulator.call.machine_detection import DetectionSettings
-from twistream_kit.simulator.call.twiml import Next
+from twistream_kit.simulator.call.twiml import Next, Remark
 from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.model.numbers import Sids
@@ -103,6 +104,8 @@ class CallPlan:
         number_sid: The SID of the account's own number in the call.
         digits: The keys that are sent to the callee before the TwiML, with ``w`` and ``W``.
         detection: How to find out whether a machine answers; None for not at all.
+        remarks: Warnings about the request, which Twilio would log.
+        notes: What of the request is ignored, which Twilio would not log.
     """
 
     to: str
@@ -116,3 +119,5 @@ class CallPlan:
     number_sid: str | None = None
     digits: str = ""
     detection: DetectionPlan | None = None
+    remarks: tuple[Remark, ...] = ()
+    notes: tuple[Objection, ...] = ()

@@ -10,7 +10,7 @@ from typing import Generic, Literal, Protocol, TypeVar
 from twistream_kit.audio.clip import Clip
 from twistream_kit.pending import Guard, Pending, fulfil
 from twistream_kit.simulator.call.handset import Handset
-from twistream_kit.simulator.call.mailbox import MailboxSettings
+from twistream_kit.simulator.call.mailbox import MailboxSettings, MailboxState
 
 AnswerMode = Literal["auto", "manual", "busy", "never", "reject", "mailbox"]
 """The reaction of a telephone when it rings."""
@@ -45,6 +45,7 @@ class Endpoint(Generic[CallT]):
 
     Attributes:
         mailbox: What it does after it was called and has answered; None for no mailbox.
+        mailbox_state: What the mailbox that took the newest answered call does; None without one.
         on_state: Functions called on the loop with each new state, before any sound is heard in it.
     """
 
@@ -53,6 +54,7 @@ class Endpoint(Generic[CallT]):
         self.number = number
         self.mode = mode
         self.mailbox: MailboxSettings | None = None
+        self.mailbox_state: MailboxState | None = None
         self.state: EndpointState = "idle"
         self.call: CallT | None = None
         self._newest: CallT | None = None
@@ -117,12 +119,20 @@ class Endpoint(Generic[CallT]):
             self._show("idle")
 
     def watch(self, state: str, pending: Pending[str]) -> None:
-        """Fulfil `pending` as soon as the telephone is in `state`."""
+        """Fulfil `pending` as soon as the telephone, or its mailbox, is in `state`."""
         with self._lock:
-            if self.state != state:
+            if state not in (self.state, self.mailbox_state):
                 self._watchers.append((state, pending))
                 return
         fulfil(pending, state)
+
+    def note_mailbox(self, state: MailboxState | None) -> None:
+        """Note what the mailbox of this call does now; None if none has answered it."""
+        with self._lock:
+            self.mailbox_state = state
+            ready = self._take_watchers(state)
+        for pending in ready:
+            fulfil(pending, str(state))
 
     def end_watches(self) -> list[Pending[str]]:
         """Remove and return all `Pending` objects of `watch`; the caller must settle them."""
@@ -137,11 +147,16 @@ class Endpoint(Generic[CallT]):
     def _show(self, state: EndpointState) -> None:
         with self._lock:
             self.state = state
-            ready = [pending for wanted, pending in self._watchers if wanted == state]
-            self._watchers = [each for each in self._watchers if each[0] != state]
+            ready = self._take_watchers(state)
         for listener in tuple(self.on_state):
             # An error in a widget must not end the call.
             with Guard("a listener to a phone failed", of_user=True):
                 listener(state)
         for pending in ready:
             fulfil(pending, state)
+
+    def _take_watchers(self, state: str | None) -> list[Pending[str]]:
+        """Remove and return who waits for `state`; call it with the lock."""
+        ready = [pending for wanted, pending in self._watchers if wanted == state]
+        self._watchers = [each for each in self._watchers if each[0] != state]
+        return ready

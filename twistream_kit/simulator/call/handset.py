@@ -144,6 +144,17 @@ class Mouth:
             frame = self.line.take(frame, self._leaking)
         return self._delay.pass_through(frame)
 
+    def take_rest(self) -> list[bytes]:
+        """Take what is on its way, because nothing follows it."""
+        inside = self._delay.frames
+        if self.line is not None:
+            inside += self.line.frames_inside
+        rest = []
+        for _ in range(inside):
+            frame = SILENT_FRAME if self.line is None else self.line.take(SILENT_FRAME)
+            rest.append(self._delay.pass_through(frame))
+        return rest
+
     def stop(self) -> None:
         """End all utterances, finished or not, because the call is over."""
         while self._utterances:
@@ -386,6 +397,11 @@ class DelayLine:
 
     def __init__(self, frames: int) -> None:
         self._inside: deque[bytes] | None = deque([SILENT_FRAME] * frames) if frames else None
+
+    @property
+    def frames(self) -> int:
+        """The number of frames inside."""
+        return len(self._inside or ())
 
     def pass_through(self, frame: bytes) -> bytes:
         """Put one frame in and return the delayed one."""

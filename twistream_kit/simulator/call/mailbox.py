@@ -118,8 +118,8 @@ class Mailbox:
 
     @property
     def recorded(self) -> Clip:
-        """What was heard after the beep, up to the last sound of it."""
-        clip = Clip(b"", "recorded")
+        """What was heard after the beep, up to the last sound of it; an empty one says why."""
+        clip = Clip(b"", "recorded" if self._audible_until else self._say_why_nothing())
         # Skips Clip's own check: if a server sends a whole WAV file, the mailbox records it.
         object.__setattr__(clip, "payload", bytes(self._sound[: self._audible_until]))
         return clip
@@ -135,6 +135,14 @@ class Mailbox:
             self._handset.ear.on_frame.remove(self._hear)
         if self.state != "done":
             self._become("done")
+
+    def _say_why_nothing(self) -> str:
+        if self.state in ("greeting", "beep"):
+            return f"nothing recorded yet: the mailbox is at its {self.state}"
+        if not self._first_frame:
+            return "nothing recorded: the call ended before the mailbox began to record"
+        so_far = " yet" if self.state == "recording" else ""
+        return f"nothing recorded{so_far}: no sound came after the greeting and the beep"
 
     def _say(self, payload: bytes, go_on: Callable[[], None]) -> None:
         def finish(seconds: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,6 +139,12 @@ class CallStreams:
         stream.task = asyncio.create_task(self._run(stream))
         self._keep(stream.task)
         return stream
+
+    def bring_rest(self, frames: Sequence[bytes]) -> None:
+        """Let each open stream send what the telephone said last, before it is stopped."""
+        for stream in self.all:
+            if stream.connected:
+                stream.client.rest = frames
 
     def find(self, name: str) -> CallStream | None:
         """Return the one-way stream with that name or SID, the newest if there are several.

@@ -52,11 +52,11 @@ def read_twiml(
 
 
 def parse_count(text: str) -> int | None:
-    """Return a whole number, at most `MOST_COUNT`, or None if `text` is not one.
+    """Return a whole number, at most `MOST_COUNT`, or None if `text` is not one in digits 0 to 9.
 
     `int` refuses to read 4301 digits and more, and 310 are too many for a `float` of seconds.
     """
-    return int(min(float(text), MOST_COUNT)) if text.isdecimal() else None
+    return int(min(float(text), MOST_COUNT)) if text.isascii() and text.isdecimal() else None
 
 
 MOST_COUNT = 10**9

@@ -7,7 +7,7 @@ that each sounds like what its name says.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -30,8 +30,28 @@ RANGES: Mapping[str, tuple[float, float, str]] = {
 }
 """The least and the greatest value of each parameter, and what it is."""
 
+LEAST_SHARE = dict.fromkeys(("loss", "bunching"), 1e-5)
+"""The least shares that are not 0: of one frame in 100,000, which is one in 33 minutes."""
+
 _INFINITE = {"snr_db": math.inf, "echo_db": -math.inf}
 """The parameters that may be infinite, and how they then are: off."""
+
+COMPANIONS: Mapping[str, tuple[str, str]] = {
+    "burst": ("loss", "loss=0.02"),
+    "bunch": ("bunching", "bunching=0.02"),
+    "noise": ("snr_db", "snr_db=15"),
+    "echo_ms": ("echo_db", "echo_db=-18"),
+}
+"""The parameters that say how, the one that says how much of it, and an example of that one."""
+
+_OTHER_NAMES = {
+    **dict.fromkeys(("profile", "name", "kind", "line"), "preset"),
+    **dict.fromkeys(("latency", "latency_ms"), "delay_ms"),
+    **dict.fromkeys(("packet_loss", "drop", "lost"), "loss"),
+    **dict.fromkeys(("volume", "level", "level_db"), "gain_db"),
+    **dict.fromkeys(("snr", "noise_db"), "snr_db"),
+}
+"""What others call a parameter, whose name here is not like it."""
 
 OF_MICROPHONE = ("noise", "snr_db", "gain_db", "clipping_db", "echo_db", "echo_ms")
 """What the place and the telephone of the caller do, which what is heard there does not pass."""
@@ -55,8 +75,10 @@ class Parameters:
     echo_ms: float = 150.0
 
 
+_CLEAN = Parameters()
+
 PRESETS: Mapping[str, Parameters] = {
-    "clean": Parameters(),
+    "clean": _CLEAN,
     "mobile": Parameters(
         loss=0.01,
         jitter_ms=6,
@@ -134,7 +156,8 @@ def _say_share(share: float) -> str:
 
 def describe_unknown(name: str, known: Sequence[str], kind: str) -> str:
     """Say that there is no profile, or no parameter, of a name, and which is nearest."""
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    meant = _OTHER_NAMES.get(name, "")
+    close = [meant] if meant in known else get_close_matches(name, known, n=1, cutoff=0.5)
     nearest = f"; the nearest is {close[0]!r}" if close else ""
     return f"a line has no {kind} {quote(name)}{nearest}; there are {', '.join(known)}"
 
@@ -156,7 +179,42 @@ def check_parameter(name: str, value: Any) -> Any:
         raise WrongValue(
             f"{name} is {quote(value)}; it must lie between {least:g} and {most:g} ({unit})"
         )
+    if name in LEAST_SHARE and 0 < value < LEAST_SHARE[name]:
+        raise WrongValue(
+            f"{name} is {quote(value)}, so little that no call would show it; it must be 0, or "
+            f"{LEAST_SHARE[name]:g} and more ({unit})"
+        )
+    if unit == "milliseconds" and 0 < value < 1:
+        raise WrongValue(
+            f"{name} is {quote(value)}, and less than one of its milliseconds is as good as none; "
+            f"if {value:g} s are meant, give {name}={1000 * value:g}"
+        )
     return float(value)
+
+
+def check_effect(given: Collection[str], of: Parameters) -> None:
+    """Refuse a parameter that was given and does nothing, because its companion is off.
+
+    A companion that was given as well may be off: so one line of a series of them can be.
+
+    Args:
+        given: The names of the parameters that were given.
+        of: All parameters.
+
+    Raises:
+        WrongValue: If there is one.
+    """
+    for name, (companion, example) in COMPANIONS.items():
+        if name in given and companion not in given and is_off(companion, of):
+            raise WrongValue(
+                f"{name}={getattr(of, name)!r} does nothing, because the line has no {companion}; "
+                f"give both: {name}={getattr(of, name)!r}, {example}"
+            )
+
+
+def is_off(companion: str, of: Parameters) -> bool:
+    """Whether a parameter that says how much has the value with which nothing happens."""
+    return bool(getattr(of, companion) == getattr(_CLEAN, companion))
 
 
 def check_share(share_name: str, share: float, mean_name: str, mean: float) -> None:

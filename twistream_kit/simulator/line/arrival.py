@@ -19,7 +19,7 @@ from twistream_kit.simulator.line._parameters import Parameters
 from twistream_kit.simulator.line._runs import Runs, make_random
 
 _BLOCK = 2048
-"""How many frames are drawn at a time where there are no bunches."""
+"""How many frames are drawn at a time, and the rest of a bunch that begins among them."""
 
 _REFERENCE_FRAMES = 1 << 16
 """How many frames are drawn to find the scale of a jitter."""
@@ -40,6 +40,7 @@ class Jitter:
         self._random = random
         self._scale = find_scale(jitter_ms)
         self._bunches = bunches
+        self._runs: deque[list[int]] = deque()  # of `bunches`, drawn and not used yet
         self._last = 0.0  # when the frame before came, after its own beat
         self._drawn: NDArray[np.float64] = np.zeros(0)
         self._at = 0
@@ -60,7 +61,7 @@ class Jitter:
         return self._drawn[self._at - frames : self._at]
 
     def _draw(self) -> NDArray[np.float64]:
-        held = np.zeros(_BLOCK) if self._bunches is None else _count_held(self._bunches.draw())
+        held = np.zeros(_BLOCK) if self._bunches is None else self._count_held(self._bunches)
         own = -np.log1p(-self._random.random(len(held))) * self._scale
         own[held > 0] = 0  # of a bunch, the last frame decides
         late = _keep_order(held * PTIME_MS + own, self._last)
@@ -69,14 +70,20 @@ class Jitter:
         self._last = float(late[-1])
         return late
 
-
-def _count_held(lengths: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return for how many frames more each frame is held, from runs as `Runs.draw` gives them."""
-    ends = np.cumsum(lengths.ravel())
-    held = np.zeros(ends[-1])
-    for end, length in zip(ends[1::2].tolist(), lengths[:, 1].tolist(), strict=True):
-        held[end - length : end] = np.arange(length - 1, -1, -1)
-    return held
+    def _count_held(self, bunches: Runs) -> NDArray[np.float64]:
+        """Return for how many frames more each of the next frames is held, bunches as a whole."""
+        parts: list[NDArray[np.float64]] = []
+        left = _BLOCK
+        while left > 0:
+            if not self._runs:
+                self._runs.extend(bunches.draw().tolist())
+            free, bunch = self._runs.popleft()
+            if free >= left:  # a share near 0 has free runs of hours
+                self._runs.appendleft([free - left, bunch])
+                free, bunch = left, 0
+            parts += [np.zeros(free), np.arange(bunch - 1, -1, -1, dtype=np.float64)]
+            left -= free + bunch
+        return np.concatenate(parts)
 
 
 def _keep_order(late: NDArray[np.float64], last: float) -> NDArray[np.float64]:

@@ -12,14 +12,17 @@ from twistream_kit.audio.resample import SAMPLE_RATE
 from twistream_kit.errors import WrongType, WrongValue, quote, require_type
 from twistream_kit.simulator.line._noise import NoiseKind, build_noise
 from twistream_kit.simulator.line._parameters import (
+    COMPANIONS,
     OF_MICROPHONE,
     PRESETS,
     RANGES,
     Parameters,
+    check_effect,
     check_parameter,
     check_share,
     describe,
     describe_unknown,
+    is_off,
 )
 from twistream_kit.simulator.line.arrival import find_scale, make_jitter
 from twistream_kit.simulator.line.stream import LineStream, measure_speech_db
@@ -37,7 +40,7 @@ class Line(Parameters):
     profiles are no carriers' lines, and their figures are ours: nobody has measured them.  A seed
     decides all that is left to chance: the same line does the same to the same sound.
 
-    The sound passes, in this order, the microphone (echo, level, noise, clipping), the network
+    The sound passes, in this order, the microphone (level, echo, noise, clipping), the network
     (losses, which are concealed, and delay) and its buffers (jitter and bunches, which change when
     a frame comes, and not what is in it).  Lost frames are concealed after the rule of ITU-T G.711
     Appendix I: the last 5 to 15 ms are repeated, keep their level for 10 ms, lose 20 % of it every
@@ -64,17 +67,21 @@ class Line(Parameters):
         noise: ``white``, ``street`` or ``babble``, many voices.
         snr_db: How far the noise is below the speech, -10 to 80 dB; infinite for no noise.  The
             level of speech is that of its audible frames: of the clip, or of the clips of a script
-            that a caller says.  Where it is not known, it is taken for -20 dBFS.
-        gain_db: What the level is changed by, -60 to 30 dB, speech and noise alike.
+            that a caller says.  Where it is not known, it is taken for -20 dBFS.  It is the mean
+            over 16 s: in the street cars come and go, so a second there may have 5 or 22 dB where
+            10 were asked for; white noise stays within 0.1 dB, babble within 1 dB.
+        gain_db: What the level is changed by, -60 to 30 dB, speech and noise alike; not the echo.
         clipping_db: Where the microphone clips, -60 to 0 dBFS.
         echo_db: How loud what the caller hears comes back through the microphone, -60 to 0 dB;
             -inf for no echo.
-        echo_ms: How much later it comes back, 0 to 1000 ms.
+        echo_ms: How much later it comes back, 0 to 1000 ms; in a call a frame of 20 ms later than
+            that, since what the telephone plays is known at its end.
 
     Raises:
         TypeError: For a parameter that there is not, or one of a wrong type.
-        ValueError: For an unknown profile, a value out of range, or losses or bunches of a share
-            that their length does not allow.
+        ValueError: For an unknown profile, a value out of range, a time between 0 and 1 ms, losses
+            or bunches of a share that their length does not allow, or a parameter that would do
+            nothing, such as `burst` on a line without losses.
 
     Example:
         >>> import twistream_kit as kit
@@ -114,7 +121,9 @@ of 4; street noise 30 dB below speech
         **unknown: Any,
     ) -> None:
         for name in unknown:
-            raise WrongType(describe_unknown(name, [*RANGES, "noise", "seed"], "parameter"))
+            raise WrongType(
+                describe_unknown(name, ["preset", "seed", *RANGES, "noise"], "parameter")
+            )
         require_type("a string", preset=preset)
         if preset not in PRESETS:
             raise WrongValue(describe_unknown(preset, list(PRESETS), "profile"))
@@ -131,12 +140,19 @@ of 4; street noise 30 dB below speech
             object.__setattr__(self, name, own if change is None else check_parameter(name, change))
         object.__setattr__(self, "preset", preset)
         object.__setattr__(self, "seed", seed)
+        check_effect([name for name, change in changes.items() if change is not None], self)
         check_share("loss", self.loss, "burst", self.burst)
         check_share("bunching", self.bunching, "bunch", self.bunch)
 
     def __repr__(self) -> str:
+        # A traceback shows the line whose making failed, which may have no parameters yet.
+        if not all(hasattr(self, each.name) for each in fields(self)):
+            return "<Line that was not made>"
         seed = f", seed={self.seed}" if self.seed else ""
-        changes = "".join(f", {name}={value!r}" for name, value in self._list_changes())
+        changes = "".join(
+            f", {name}={repr(value).replace('inf', 'math.inf')}"
+            for name, value in self._list_changes()
+        )
         return f"Line({self.preset!r}{seed}{changes})"
 
     @property
@@ -278,10 +294,22 @@ of 4; street noise 30 dB below speech
             for name, value in values.items()
         }
 
+    def list_set(self) -> list[tuple[str, float | str]]:
+        """Return the parameters that do something, and their values, in their order."""
+        return [
+            (name, getattr(self, name))
+            for name in PARAMETER_NAMES
+            if not is_off(COMPANIONS.get(name, (name, ""))[0], self)
+        ]
+
     def _list_changes(self) -> list[tuple[str, Any]]:
         own = PRESETS[self.preset]
-        named = ((each.name, getattr(self, each.name)) for each in fields(Parameters))
-        return [(name, value) for name, value in named if value != getattr(own, name)]
+        changed = {n for n in PARAMETER_NAMES if getattr(self, n) != getattr(own, n)}
+        # What does nothing is taken only where its companion is given as well (`check_effect`).
+        changed |= {
+            COMPANIONS[n][0] for n in changed & {*COMPANIONS} if is_off(COMPANIONS[n][0], self)
+        }
+        return [(n, getattr(self, n)) for n in PARAMETER_NAMES if n in changed]
 
 
 def check_line(line: object, name: str) -> Line | None:
@@ -310,3 +338,6 @@ def _check_clip(clip: object) -> None:
 
 
 _CLEAN = Parameters()
+
+PARAMETER_NAMES = tuple(each.name for each in fields(Parameters))
+"""The names of all parameters, in their order."""

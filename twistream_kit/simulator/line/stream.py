@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from twistream_kit.audio.clip import FRAME_BYTES, Clip
 from twistream_kit.audio.g711 import SILENCE, decode_ulaw, encode_ulaw
 from twistream_kit.audio.resample import FULL_SCALE, SAMPLE_RATE
-from twistream_kit.errors import require_finite
+from twistream_kit.errors import WrongType, WrongValue, quote, require_finite
 from twistream_kit.simulator.line._concealment import Concealer
 from twistream_kit.simulator.line._noise import build_noise
 from twistream_kit.simulator.line._parameters import Parameters
@@ -44,6 +44,10 @@ class LineStream:
         if speech_db is None:
             speech_db = SPEECH_DB
         require_finite(speech_db=speech_db)
+        if not isinstance(is_back, bool):
+            raise WrongType(f"is_back is {quote(is_back)}; give True or False")
+        if not -100 <= speech_db <= 10:
+            raise WrongValue(f"speech_db is {speech_db}; it must lie between -100 and 10 dBFS")
         self._line = line
         way = int(is_back)
         runs = Runs(make_random(seed, 0, way), line.loss, line.burst) if line.loss else None
@@ -55,13 +59,30 @@ class LineStream:
     def __repr__(self) -> str:
         return f"<LineStream of {self._line!r}>"
 
+    @property
+    def frames_inside(self) -> int:
+        """The number of frames that are on their way."""
+        return self._delay.frames
+
     def take(self, frame: bytes, heard: bytes = _SILENT) -> bytes:
         """Return what comes out of the line while a frame goes in.
 
         Args:
             frame: PCMU, 160 bytes.
             heard: What the caller hears meanwhile, likewise, for the echo.
+
+        Raises:
+            TypeError: If one is no bytes.
+            ValueError: If one has another length.
         """
+        for given in (frame, heard):
+            if not isinstance(given, bytes):
+                raise WrongType(f"a frame is PCMU bytes, and this is {type(given).__name__}")
+            if len(given) != FRAME_BYTES:
+                raise WrongValue(
+                    f"a frame has {FRAME_BYTES} bytes, and this one has {len(given)}; "
+                    "clip.frames() gives frames"
+                )
         if self._microphone is not None:
             frame = self._microphone.take(frame, heard)
         if self._concealer is not None:
@@ -75,6 +96,11 @@ class ByteDelay:
 
     def __init__(self, samples: int) -> None:
         self._inside = bytes([SILENCE]) * samples
+
+    @property
+    def frames(self) -> int:
+        """The number of frames that bring out all that is inside."""
+        return -(-len(self._inside) // FRAME_BYTES)
 
     def take(self, frame: bytes) -> bytes:
         """Put a frame in and take one out."""

@@ -233,6 +233,11 @@ class Behaviour:
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 <= value <= 10_000:
                 raise WrongValue(f"{name} is {value!r}; it must lie between 0 and 10000 ms")
+            if 0 < value < 1:
+                raise WrongValue(
+                    f"{name} is {value!r}, and less than one of its milliseconds is as good as "
+                    f"none; if {value:g} s are meant, give {name}={round(1000 * value)}"
+                )
         for name, legal in _CHOICES.items():
             if (value := getattr(self, name)) not in get_args(legal):
                 choices = ", ".join(map(repr, get_args(legal)))
@@ -249,18 +254,25 @@ class Behaviour:
     @property
     def way_there(self) -> Line | None:
         """The line for what the caller says; None if it passes unchanged."""
-        return _leave_clean_out(self.line)
+        return _leave_clean_out(find_lines(self)[0])
 
     @property
     def way_back(self) -> Line | None:
         """The line for what the caller hears; None if it passes unchanged."""
-        if self.line_back is None and isinstance(self.line, Line):
-            return _leave_clean_out(self.line.way_back)
-        return _leave_clean_out(self.line_back)
+        return _leave_clean_out(find_lines(self)[1])
 
 
-def _leave_clean_out(line: Line | str | None) -> Line | None:
-    return line if isinstance(line, Line) and not line.is_clean else None
+def find_lines(behaviour: Behaviour) -> tuple[Line | None, Line | None]:
+    """Return the lines that were given, for what the caller says and for what the caller hears."""
+    there = behaviour.line if isinstance(behaviour.line, Line) else None
+    back = behaviour.line_back if isinstance(behaviour.line_back, Line) else None
+    if back is None and there is not None:
+        back = there.way_back
+    return there, back
+
+
+def _leave_clean_out(line: Line | None) -> Line | None:
+    return None if line is None or line.is_clean else line
 
 
 def check_behaviour(behaviour: object) -> Behaviour:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, get_args
 from urllib.parse import urlsplit
 
-from twistream_kit.errors import hide_user
+from twistream_kit.errors import Objection, hide_user
 from twistream_kit.protocol.rest import (
     PROGRESS_EVENTS,
     RING_SECONDS_LIMIT,
@@ -18,7 +18,7 @@ from twistream_kit.protocol.rest import (
 from twistream_kit.protocol.twiml import INLINE_LIMIT
 from twistream_kit.simulator.call.context import Callback, CallPlan, DetectionPlan, Source
 from twistream_kit.simulator.call.machine_detection import DetectionMode, DetectionSettings
-from twistream_kit.simulator.call.twiml import Next, parse_count
+from twistream_kit.simulator.call.twiml import Next, Remark, parse_count
 from twistream_kit.simulator.model.numbers import AccountNumber
 from twistream_kit.simulator.rest._errors import NOT_SIMULATED, Refusal
 
@@ -32,6 +32,9 @@ _MACHINE_RANGES = {
     "MachineDetectionSilenceTimeout": range(2000, 10001),
 }
 """The figures of answering machine detection (§6.1): the first in seconds, the others in ms."""
+
+NO_CALLBACK = 21262
+"""The warning that nobody is notified of the verdict of a detection in the background (§5.2)."""
 
 _SEND_DIGITS = re.compile(r"[0-9A-Da-d#*wW]{1,32}")
 
@@ -68,6 +71,8 @@ def read_plan(form: Form, allow: Callable[[str, str], str | None]) -> CallPlan:
         digits=digits,
         # Keys and detection exclude each other (§6.8).
         detection=None if digits else detection,
+        remarks=() if digits else _warn_of_no_callback(detection),
+        notes=_object_to_ignored(form),
     )
 
 
@@ -185,6 +190,59 @@ def _read_machine_detection(form: Form) -> DetectionPlan | None:
     if not form.get("MachineDetection"):
         return None
     return DetectionPlan(settings, form.get("AsyncAmd") == "true", callback)
+
+
+def _warn_of_no_callback(detection: DetectionPlan | None) -> tuple[Remark, ...]:
+    if detection is None or not detection.in_background or detection.callback.url:
+        return ()
+    text = (
+        "AsyncAmd=true without AsyncAmdStatusCallback: nobody will be notified of the verdict; "
+        "answered_by of the call has it"
+    )
+    return (Remark(NO_CALLBACK, text),)
+
+
+def _object_to_ignored(form: Form) -> tuple[Objection, ...]:
+    """Return what the request says of machine detection to no effect (§6.8)."""
+    if not form.get("MachineDetection"):
+        names = [name for name in (*_MACHINE_RANGES, "AsyncAmdStatusCallback") if form.get(name)]
+        if form.get("AsyncAmd") == "true":
+            names.append("AsyncAmd")
+        if not names:
+            return ()
+        verb = "are" if len(names) > 1 else "is"
+        return (
+            _object(
+                ", ".join(names),
+                f"{verb} given without MachineDetection",
+                "No machine is detected, and answered_by stays empty",
+                'Add machine_detection="Enable" or "DetectMessageEnd"',
+            ),
+        )
+    if form.get("SendDigits"):
+        return (
+            _object(
+                "MachineDetection",
+                "is ignored beside SendDigits",
+                "No machine is detected, and answered_by stays empty",
+                "Leave one of the two out",
+            ),
+        )
+    if form.get("AsyncAmdStatusCallback") and form.get("AsyncAmd") != "true":
+        return (
+            _object(
+                "AsyncAmdStatusCallback",
+                "is given without AsyncAmd=true",
+                "Nothing is sent to it: the call waits for the verdict, and the request for its "
+                "TwiML has AnsweredBy",
+                'Add async_amd="true", or leave the callback out',
+            ),
+        )
+    return ()
+
+
+def _object(field: str, problem: str, consequence: str, fix: str) -> Objection:
+    return Objection(None, field, problem, consequence, fix, "warning")
 
 
 def _read_figure(form: Form, name: str, default: int) -> int:

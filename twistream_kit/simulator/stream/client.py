@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -99,6 +99,8 @@ class StreamClient:
         dropped: How many frames of the caller were dropped because the server read too slowly.
         on_sent: Called with each message that was sent and its time, if not None.
         is_close_unanswered: Whether the Close frame of `stop` was not answered in time.
+        rest: What a telephone that hangs up has said and is still on its way, in frames; it is sent
+            before *stop*.
         finishes_later: Whether the rest of the sound is not reviewed, and the ending not logged,
             as soon as the stream has ended, but by `finish`.
         is_light: Whether it costs as little as it can: `on_sent` is not called for media, and
@@ -123,6 +125,7 @@ class StreamClient:
         self.is_close_unanswered = False
         self.finishes_later = False
         self.is_light = False
+        self.rest: Sequence[bytes] = ()
         self.on_sent: Callable[[from_twilio.Message, float], None] | None = None
         self._auth_token = auth_token
         self._debugger = debugger
@@ -138,7 +141,7 @@ class StreamClient:
         self._giving_up = False
         self._unlogged_ending: StreamEnding | None = None
         line = self._behaviour.way_there
-        self._keys: deque[str] = deque()
+        self._keys: deque[tuple[str, float]] = deque()
         self._key_seconds = 0.0 if line is None else line.delay_ms / 1000
         self._arrivals: Arrivals[bytes] | None = None
         self._next_arrival: asyncio.TimerHandle | None = None
@@ -244,12 +247,13 @@ class StreamClient:
         if not self._key_seconds or digit not in DIGITS:  # which raises at once
             self._send(self.leg.press(digit), time.monotonic())
             return
-        self._keys.append(digit)
+        self._keys.append((digit, time.monotonic() + self._key_seconds))
         asyncio.get_running_loop().call_later(self._key_seconds, self._press_next)
 
     def _press_next(self) -> None:
         if self._keys:  # otherwise the end of the call has brought them all
-            self._send(self.leg.press(self._keys.popleft()), time.monotonic())
+            digit, _ = self._keys.popleft()
+            self._send(self.leg.press(digit), time.monotonic())
 
     def _put_on_line(self, frame: bytes, now: float) -> bool:
         """Send a frame off on a line on which frames come late; return whether it is one."""
@@ -283,10 +287,16 @@ class StreamClient:
     def _take_rest(self) -> None:
         """Send what the line still has on its way, because the call ends."""
         now = time.monotonic()
-        while self._keys:
-            self._press_next()
         if self._arrivals is not None:
             self._send_late(self._arrivals.take_all(), now)
+        rest = self.rest if "inbound" in self.leg.tracks else ()
+        for number, frame in enumerate(rest):
+            comes_at = now + (number + 0.5) * from_twilio.PTIME_MS / 1000
+            while self._keys and self._keys[0][1] <= comes_at:
+                self._press_next()
+            self._send_late([frame], now)
+        while self._keys:
+            self._press_next()
         if self._next_arrival is not None:
             self._next_arrival.cancel()
 

@@ -43,7 +43,7 @@ export class Telephone {
     this.page = Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(36)).join("");
     this.views = new Set();
     this.hasSound = this.isMuted = false;
-    this.note = this.noMicrophone = "";
+    this.note = this.noMicrophone = this.recording = "";
     this.levels = { hear: 0, say: 0 };
     this.stats = { depth: 0, gaps: 0, dropped: 0 };
     this.link = new Link(model, model.get("_address"), this.page, (news) => this.#handleNews(news));
@@ -63,6 +63,11 @@ export class Telephone {
 
   get inCall() {
     return this.state === "in-call";
+  }
+
+  // Whether a mailbox has this call: it says what is said.
+  get ofMachine() {
+    return this.inCall && Boolean(this.call.of_machine);
   }
 
   get missing() {
@@ -151,6 +156,7 @@ export class Telephone {
     const { since, at } = this.call;
     this.call = this.model.get("call");
     if (this.inCall && before !== "in-call") {
+      this.recording = "";
       this.stats = { depth: 0, gaps: 0, dropped: 0 };
       this.link.missed = 0;
       this.counted = null;
@@ -171,6 +177,9 @@ export class Telephone {
       return;
     }
     if (news.type === "note") this.note = news.text;
+    if (news.type === "recording" && news.page === this.page) {
+      this.recording = `data:audio/wav;base64,${news.wav}`;
+    }
     if (news.type === "speaker" && news.page && news.page !== this.page) {
       this.hasSound = false;
       KEPT.set(this.name, false);
@@ -189,7 +198,7 @@ export class Telephone {
   // Apply the present state to all parts, after any change.
   #settle() {
     const isLinked = this.link.state === "direct" || this.link.state === "kernel";
-    const mayTalk = this.hasSound && this.inCall && isLinked;
+    const mayTalk = this.hasSound && this.inCall && !this.ofMachine && isLinked;
     if (mayTalk) this.#openMicrophone();
     else this.#closeMicrophone();
     const mustRing = this.state === "ringing" && this.hasSound && this.context;

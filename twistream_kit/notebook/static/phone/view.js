@@ -15,6 +15,10 @@ const MARKUP = `
   <div class="tp-timer" role="timer" aria-label="Time of the call"></div>
   <div class="tp-news" role="status" aria-label="Keys and mailbox" hidden></div>
 </header>
+<div class="tp-row tp-recording" hidden>
+  <button type="button" title="Play here what the mailbox has recorded">Play the recording</button>
+  <audio controls hidden aria-label="What the mailbox has recorded"></audio>
+</div>
 <div class="tp-row">
   <button type="button" class="tp-answer">${HANDSET}Answer</button>
   <button type="button" class="tp-hang-up">${HANDSET}Hang up</button>
@@ -65,7 +69,7 @@ export class PhoneView {
     root.innerHTML = MARKUP;
     const find = (name) => root.querySelector(name);
     this.parts = Object.fromEntries(
-      ["state", "timer", "news", "answer", "hang-up", "mute", "clear", "sound", "volume", "voice", "note"].map((name) => [
+      ["state", "timer", "news", "answer", "hang-up", "mute", "clear", "sound", "volume", "voice", "note", "recording"].map((name) => [
         name,
         find(`.tp-${name}`),
       ]),
@@ -116,6 +120,7 @@ export class PhoneView {
     parts.answer.onclick = () => telephone.answer();
     parts["hang-up"].onclick = () => telephone.say("hang_up");
     parts.clear.onclick = () => telephone.say("clear");
+    parts.recording.firstElementChild.onclick = () => telephone.say("recording");
     parts.mute.onclick = () => telephone.setMuted(!telephone.isMuted);
     parts.sound.onclick = () => telephone.setSound(!telephone.hasSound);
     parts.volume.oninput = () => telephone.setVolume(parts.volume.valueAsNumber);
@@ -146,7 +151,8 @@ export class PhoneView {
     parts.answer.disabled = state !== "ringing";
     parts["hang-up"].disabled = !["ringing", "dialling", "in-call"].includes(state);
     parts["hang-up"].lastChild.textContent = state === "ringing" ? "Decline" : "Hang up";
-    this.keypad.enable(inCall);
+    this.keypad.enable(inCall && !telephone.ofMachine);
+    this.#drawRecording();
     parts.mute.disabled = !telephone.microphone;
     parts.mute.setAttribute("aria-pressed", telephone.isMuted);
     const canClear = telephone.model.get("can_clear");
@@ -169,15 +175,33 @@ export class PhoneView {
   }
 
   #drawVoice() {
-    const { noMicrophone, inCall, hasSound, state } = this.telephone;
+    const { noMicrophone, inCall, hasSound, state, ofMachine } = this.telephone;
     const { voice } = this.parts;
     voice.hidden = state === "retired";
     const [text, row] = voice.children;
-    text.hidden = !inCall || !hasSound || !noMicrophone;
+    text.hidden = !inCall || !hasSound || !noMicrophone || ofMachine;
     text.textContent = `${noMicrophone} let a file speak for you.`;
     row.hidden = !this.hasVoices;
-    row.lastElementChild.disabled = !inCall;
-    row.lastElementChild.title = inCall ? "The caller says this file" : "Files are said in a call";
+    row.lastElementChild.disabled = !inCall || ofMachine;
+    row.lastElementChild.title = ofMachine
+      ? "A mailbox has answered: it says its greeting, and nobody is there to say a file"
+      : inCall
+        ? "The caller says this file"
+        : "Files are said in a call";
+  }
+
+  #drawRecording() {
+    const { call, recording, state } = this.telephone;
+    const { recording: row } = this.parts;
+    row.hidden = state !== "idle" || !call.recorded;
+    const [button, audio] = row.children;
+    button.hidden = Boolean(recording);
+    audio.hidden = !recording;
+    if (recording && audio.getAttribute("src") !== recording) {
+      audio.src = recording;
+      audio.play().catch(() => {}); // where the browser does not allow it, its own button plays
+    }
+    if (row.hidden && audio.hasAttribute("src")) audio.removeAttribute("src");
   }
 
   #words() {
