@@ -124,8 +124,8 @@ class StreamClient:
         self.dropped = 0
         self.is_close_unanswered = False
         self.finishes_later = False
-        self.is_light = False
         self.rest: Sequence[bytes] = ()
+        self.is_light = False
         self.on_sent: Callable[[from_twilio.Message, float], None] | None = None
         self._auth_token = auth_token
         self._debugger = debugger
