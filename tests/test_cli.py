@@ -627,7 +627,7 @@ def test_call_without_a_server_tells_ci_of_an_error(run, tmp_path):
         (["--script", __file__, "--press", "1"], "--say or --press is given too"),
         (["--seed", "1"], "there is no --script"),
         (["--line", "moble"], "the nearest is 'mobile'"),
-        (["--line", "mobile, loss=0.05"], "in Python only: kit.Line(…)"),
+        (["--line", "mobile, loss=0.05"], "its values can be changed in Python only"),
         (["--line-seed", "1"], "there is no --line"),
         (["--seed", "x"], "'x' is no seed: give a whole number, such as 7"),
         (["--seconds", "x"], "'x' is no time: give seconds, such as 10"),

@@ -617,6 +617,7 @@ _ANOTHER_PROGRAM = "it is a setting of another program than the one that is revi
 _SERVER = "the program of a server is to be changed; a report says nothing of its text"
 _MAY_BE_MEANT = "it is a note about what may be meant, and says so"
 _OF_A_SCRIPT = "how long a caller has patience is for the author of the script to say"
+_OF_A_REQUEST = "tests/simulator/rest/test_call_request.py: the request as it says has no note"
 _ERROR_PAGE = "it is the page of another program, in which its error is to be read"
 
 NOT_APPLIED = {
@@ -664,6 +665,7 @@ NOT_APPLIED = {
         "Let nothing block it": _SERVER,
         "Look up what it stands for": "what is wrong is not known beyond Twilio's code",
         "Look into the log": _SERVER,
+        "On line ": "the other call is a test of its own, which says what is to be mended",
         "Mend what the server sent": "what is to be mended is objected to by itself, with its fix",
         "Read messages in a loop": _SERVER,
         "Send a clear only when": _SERVER,
@@ -677,6 +679,11 @@ NOT_APPLIED = {
         "Give the call a longer seconds": "a length that the user chose",
     },
     "simulator.call.twiml": {"Try it with an account": _NO_ACCOUNT},
+    "simulator.rest.call_request": {
+        'Add machine_detection="Enable" or': _OF_A_REQUEST,
+        'Add async_amd="true", or': _OF_A_REQUEST,
+        "Leave one of the two out": _OF_A_REQUEST,
+    },
     "simulator.simulate_call": {
         "Pass values as <Parameter>": "which of the values the server needs is not known",
     },

@@ -268,6 +268,45 @@ def subtract_start(fix: str, _: Path) -> None:
     assert make_capture(**{name: EPOCH}).caller.seconds < 1
 
 
+FLOATS = (kit.Clip.dtmf("5").samples() / 32768).astype(np.float32)
+
+
+def find_tones_of_a_file(folder: Path) -> Any:
+    kit.find_tones(kit.Clip.dtmf("5").save(folder / "keys.wav", overwrite=True).read_bytes())
+
+
+def find_tones_of_a_path(folder: Path) -> Any:
+    kit.find_tones(str(kit.Clip.dtmf("5").save(folder / "keys.wav", overwrite=True)))
+
+
+def find_tones_of_floats(folder: Path) -> Any:
+    kit.Clip.dtmf("5").save(folder / "keys.wav", overwrite=True)
+    kit.find_tones(FLOATS)
+
+
+def find_tones_as_it_says(fix: str, folder: Path) -> None:
+    names = {"path": folder / "keys.wav", "samples": FLOATS, "sample_rate": 8000}
+    (tone,) = kit.find_tones(run(find_code(fix)[0], **names))
+    assert tone.key == "5"
+
+
+def feed_a_path(folder: Path) -> Any:
+    kit.ToneDetector().feed(str(kit.Clip.dtmf("5").save(folder / "keys.wav", overwrite=True)))
+
+
+def feed_floats(_: Path) -> Any:
+    kit.ToneDetector().feed(FLOATS)
+
+
+def feed_its_payload(fix: str, folder: Path) -> None:
+    names = {"path": folder / "keys.wav", "samples": FLOATS, "sample_rate": 8000}
+    (attribute,) = re.findall(r"takes its \.(\w+)", fix)
+    detector = kit.ToneDetector()
+    found = detector.feed(getattr(run(find_code(fix)[0], **names), attribute))
+    (tone,) = [*found, *detector.finish()]
+    assert tone.key == "5"
+
+
 ERRORS: list[tuple[str, Callable[[Path], Any], Callable[[str, Path], None]]] = [
     ("sound_file", refuse_file_as_payload, send_payload),
     ("audio.clip", refuse_file_as_clip, load_source),
@@ -290,6 +329,11 @@ ERRORS: list[tuple[str, Callable[[Path], Any], Callable[[str, Path], None]]] = [
     ("audio.damage", refuse_latin_1, restore_and_load),
     ("sound_file", refuse_pipe, read_pipe),
     ("capture.replay", refuse_times, subtract_start),
+    ("audio.tone_detector", find_tones_of_a_file, find_tones_as_it_says),
+    ("audio.tone_detector", find_tones_of_a_path, find_tones_as_it_says),
+    ("audio.tone_detector", find_tones_of_floats, find_tones_as_it_says),
+    ("audio.tone_detector", feed_a_path, feed_its_payload),
+    ("audio.tone_detector", feed_floats, feed_its_payload),
 ]
 """Where an error is raised, what raises it, and what does as its fix says."""
 
@@ -514,7 +558,10 @@ NOT_APPLIED: dict[str, dict[str, str]] = {
     "protocol.conversation": {"Wait for the next one": _ANOTHER_CALL},
     "protocol.twiml": {"Pass one short token by <Parameter>": _FOR_A_PERSON},
     "simulator._own_thread": {"Raise an Exception in the code": _FOR_A_PERSON},
-    "simulator.phone": {"Wait until it is in a call": _ANOTHER_CALL},
+    "simulator.phone": {
+        "For a person, set it before the call": _ANOTHER_CALL,
+        "Wait until it is in a call": _ANOTHER_CALL,
+    },
     "simulator.pytest_plugin": {"Use `report = await": _ITS_PLACE},
     "simulator.rest.account": {"twilio.verify(number)": _ANOTHER_CALL},
     "simulator.rest.http_client": {"Use kit.place_call(…)": _ITS_PLACE},

@@ -794,7 +794,7 @@ def _read_lines(arguments: argparse.Namespace) -> dict[str, Any]:
     try:
         return {name: Line(preset, seed=arguments.line_seed or 0) for name, preset in names.items()}
     except ValueError as error:
-        fix = "Give the name of a profile; its values can be changed in Python only: kit.Line(…)"
+        fix = "Give the name of a profile; its values can be changed in Python only"
         raise SettingsError(str(error), fix=fix) from error
 
 

@@ -57,6 +57,7 @@ def test_what_of_machine_detection_has_no_effect_is_noted(params, said):
         {},
         {"AsyncAmd": "false"},
         {"SendDigits": "1"},
+        {"MachineDetection": "DetectMessageEnd"},
         {"MachineDetection": "Enable", "MachineDetectionTimeout": "5"},
         {
             "MachineDetection": "Enable",

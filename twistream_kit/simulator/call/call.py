@@ -215,7 +215,7 @@ class SimulatedCall:
         self.ended = datetime.now(UTC)
         self._become(status)
         self._context.pacer.remove(self._tick)
-        self._bring_the_rest()
+        self._pass_rest_on()
         if self._endpoint is not None:
             self._endpoint.release(self)
         self.handset.mouth.stop()
@@ -332,12 +332,12 @@ class SimulatedCall:
     def _end_in_time(self) -> None:
         self.end("completed", EndCause("time-limit"))
 
-    def _bring_the_rest(self) -> None:
+    def _pass_rest_on(self) -> None:
         """Let arrive what is on its way; a telephone that hung up itself hears nothing more."""
         if self.started is None or self.ended_by is None:
             return
         if self.ended_by.cause in _BY_A_TELEPHONE:
-            self.streams.bring_rest(self.handset.mouth.take_rest())
+            self.streams.pass_rest_on(self.handset.mouth.take_rest())
         else:
             self.handset.ear.drain(time.monotonic())
 

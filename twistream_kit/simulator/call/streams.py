@@ -140,7 +140,7 @@ class CallStreams:
         self._keep(stream.task)
         return stream
 
-    def bring_rest(self, frames: Sequence[bytes]) -> None:
+    def pass_rest_on(self, frames: Sequence[bytes]) -> None:
         """Let each open stream send what the telephone said last, before it is stopped."""
         for stream in self.all:
             if stream.connected:
