@@ -27,7 +27,7 @@ from twistream_kit.simulator._load_share import (
     measure_clock,
     run_share,
 )
-from twistream_kit.simulator.model.assumptions import Behaviour
+from twistream_kit.simulator.model.assumptions import Behaviour, find_lines
 from twistream_kit.simulator.report import describe_lines
 
 _CLOCK_SECONDS = 0.2
@@ -267,7 +267,7 @@ def build_report(
 
 
 def _describe_lines(behaviour: Behaviour) -> str:
-    said = describe_lines(behaviour.way_there, behaviour.way_back)
+    said = describe_lines(*find_lines(behaviour))
     return f"{said}; the number of a call is added to the seed" if said else ""
 
 
