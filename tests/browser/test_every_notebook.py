@@ -52,6 +52,7 @@ REST = ".twistream-last-picture"
 PLAYER_HAS_PLAYED = "([player, seconds]) => player.ended || player.currentTime >= seconds"
 TO_ITS_BEGINNING = """player => player.currentTime === 0 || new Promise(resolve => {
     player.addEventListener('seeked', resolve, { once: true });
+    setTimeout(resolve, 5000);  // what it plays from elsewhere is seen in what is heard
     player.currentTime = 0;
 })"""
 SAVE = "() => window.jupyterapp.shell.currentWidget.context.save()"

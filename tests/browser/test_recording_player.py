@@ -10,6 +10,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
 from support.handset import LOUDSPEAKER, Handset, frequency
+from support.notebook_page import read_length
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -221,9 +222,6 @@ async def test_the_copy_is_hidden_beside_the_player_and_shown_where_the_model_is
         " output.classList.add('jupyter-widgets'); }"
     )
     await expect(cell.locator("audio")).to_be_visible()
-    length = await cell.locator("audio").evaluate(
-        "async audio => { audio.load(); if (!(audio.duration > 0))"
-        " await new Promise(done => { audio.onloadedmetadata = done; }); return audio.duration; }"
-    )
+    length = await read_length(cell.locator("audio"))
     assert length == pytest.approx(SECONDS, abs=0.1)
     await notebook.picture("recording-without-a-kernel", cell)

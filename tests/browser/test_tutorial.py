@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-from support.notebook_page import errors_of
+from support.notebook_page import errors_of, read_length
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -67,16 +67,8 @@ async def test_every_player_holds_a_sound_that_the_browser_can_play(tutorial):
     await tutorial.cell("kit.load_clip(")
     players = tutorial.page.locator(".jp-OutputArea audio")
     await players.nth(1).wait_for(state="attached")
-    for player in await players.all():
-        seconds = await player.evaluate(
-            """player => new Promise((done, failed) => {
-                if (player.readyState >= 1) done(player.duration);
-                player.onloadedmetadata = () => done(player.duration);
-                player.onerror = () => failed(new Error(player.error.message));
-                player.load();
-            })"""
-        )
-        assert seconds > 0.9
+    for number in range(await players.count()):
+        assert await read_length(players.nth(number)) > 0.9
 
 
 async def test_the_workbench_shows_the_last_call_and_that_the_server_was_stopped(tutorial):

@@ -39,7 +39,8 @@ PROMPT = "cell => cell.querySelector('.jp-InputPrompt')?.innerText.trim() ?? ''"
 READ = """async cell => {
     // What is beyond the edge of the page is not drawn, and has no text.
     cell.scrollIntoView({ block: 'nearest' });
-    for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame);
+    const frame = done => { requestAnimationFrame(done); setTimeout(done, 2000); };
+    for (let i = 0; i < 2; i++) await new Promise(frame);
     const shown = selector => [...cell.querySelectorAll(selector)]
         .map(each => each.innerText.trim()).filter(text => text);
     const output = '.jp-OutputArea-output';

@@ -57,8 +57,21 @@ ALL_IS_DRAWN = """() => {
 }"""
 """JupyterLab draws the cells of a notebook one after the other, as the page has time for it."""
 
-TWO_FRAMES = """() => new Promise(
-    resolve => requestAnimationFrame(() => requestAnimationFrame(() => resolve())))"""
+TWO_FRAMES = """() => new Promise(resolve => {
+    requestAnimationFrame(() => requestAnimationFrame(() => resolve()));
+    setTimeout(resolve, 2000);  // a page that is not shown has no frames
+})"""
+
+READ_PLAYER = """player => new Promise((done, failed) => {
+    const tell = () => player.error
+        ? failed(new Error(player.error.message)) : done(player.duration || null);
+    if (player.readyState >= 1) return tell();
+    player.onloadedmetadata = player.onerror = tell;
+    player.load();
+    setTimeout(() => done(null), 3000);
+})"""
+"""The length of a player in seconds, or null after a while: one that the page has replaced, or that
+Chromium has put off, never tells."""
 
 WIDER = """() => window.jupyterapp.shell.currentWidget.content.widgets.flatMap(cell =>
     [...cell.node.querySelectorAll('.jp-OutputArea-output')]
@@ -415,3 +428,15 @@ def errors_of(cell: dict) -> list[str]:
         for output in cell["outputs"]
         if output["output_type"] == "error"
     ]
+
+
+async def read_length(player) -> float:
+    """Return the length of the sound that a player holds, in seconds, once Chromium has read it.
+
+    Args:
+        player: The locator of an ``<audio>``.
+    """
+    for _ in range(LIMIT_SECONDS // 3 * 2):  # twice the limit, as each look takes three seconds
+        if (seconds := await player.evaluate(READ_PLAYER)) is not None:
+            return seconds
+    raise AssertionError("a player holds no sound that Chromium can read")
