@@ -315,6 +315,7 @@ def test_the_tests_of_the_pytest_project_fail_with_a_report_when_the_bot_is_sile
     assert "the caller heard nothing" in done.stdout.lower()
 
 
+@pytest.mark.slow
 @pytest.mark.realtime
 def test_the_tests_of_the_pytest_project_fail_with_the_turns_when_the_bot_does_not_stop(
     run_project,

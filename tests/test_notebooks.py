@@ -267,9 +267,14 @@ RUN_IN_THE_BROWSER = {
 """Those that `tests/browser` runs whole, too, where there is a Chromium."""
 
 
+LONG = {"measure_a_conversation"}
+"""It holds one conversation after the other, a minute in real time; `make docs` runs it, too."""
+
+
 def _mark(path: Path) -> Any:
     is_run_elsewhere = path.stem in RUN_IN_THE_BROWSER and find_chromium() is not None
-    return pytest.param(path, id=path.stem, marks=pytest.mark.slow if is_run_elsewhere else ())
+    is_slow = is_run_elsewhere or path.stem in LONG
+    return pytest.param(path, id=path.stem, marks=pytest.mark.slow if is_slow else ())
 
 
 @pytest.mark.notebook
