@@ -51,8 +51,17 @@ class Line(Parameters):
             ``call_centre``.
         seed: Decides what is left to chance, a whole number from 0 on.
         loss: See the attributes, as for all that follow; None leaves what the profile says.
-        burst, jitter_ms, bunching, bunch, delay_ms: Likewise.
-        noise, snr_db, gain_db, clipping_db, echo_db, echo_ms: Likewise.
+        burst: Likewise.
+        jitter_ms: Likewise.
+        bunching: Likewise.
+        bunch: Likewise.
+        delay_ms: Likewise.
+        noise: Likewise.
+        snr_db: Likewise.
+        gain_db: Likewise.
+        clipping_db: Likewise.
+        echo_db: Likewise.
+        echo_ms: Likewise.
 
     Attributes:
         preset: The name of the profile.
