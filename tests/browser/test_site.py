@@ -157,7 +157,7 @@ async def test_search_finds_public_names_and_notebooks(open_site):
 async def test_the_sounds_of_a_page_can_be_heard(open_site, name, least):
     page = await open_site(name)
     addresses = await page.locator("audio").evaluate_all(
-        "players => players.map(each => each.src || each.querySelector('source').src)"
+        "players => players.map(each => each.src || each.querySelector('source')?.src || '')"
     )
     inside = [address for address in addresses if address.startswith("data:")]
     loudest = [await page.evaluate(LOUDEST, address) for address in inside]
