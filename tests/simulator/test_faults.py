@@ -219,7 +219,7 @@ def test_another_machine_is_refused_with_what_would_be_done_to_it():
         kit.inject_faults("wss://bot.example.com/media")
     assert str(caught.value) == (
         "wss://bot.example.com/media is not on this machine, and this would break about 51 streams "
-        "on it. Callers who use it at the same time may notice, and it may stop to work. If it is "
+        "on it. Callers who use it at the same time may notice, and it may stop working. If it is "
         "yours and nobody uses it, say remote=True (--remote in a shell)."
     )
 

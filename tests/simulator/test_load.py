@@ -466,7 +466,9 @@ async def test_two_workers_of_dask_make_all_calls_once() -> None:
             executor = client.get_executor(pure=False)
             report = await check_two_shares(server, executor, seconds=2.0)
         assert len({share.pid for share in report.shares}) == 2
-        assert {share.late_seconds < 0.5 for share in report.shares} == {True}
+        for share in report.shares:  # a busy machine may begin one late, and then says so
+            is_said = f"share {share.number} began" in " ".join(map(str, report.invalid))
+            assert is_said or share.late_seconds <= _load_share.MOST_LATE_START_SECONDS
         await asyncio.to_thread(client.close)
     finally:
         await asyncio.to_thread(cluster.close)

@@ -23,6 +23,6 @@ def refuse_remote(url: str, what: str) -> None:
         return
     raise SettingsError(
         f"{hide_user(url)} is not on this machine, and this would {what}",
-        consequence="Callers who use it at the same time may notice, and it may stop to work",
+        consequence="Callers who use it at the same time may notice, and it may stop working",
         fix="If it is yours and nobody uses it, say remote=True (--remote in a shell)",
     )
