@@ -13,6 +13,7 @@ import threading
 import pytest
 from hypothesis import settings
 
+from support import second_run
 from support.sshd import Sshd, sshd_program
 from support.waiting import LIMIT_SECONDS, eventually, soon, until
 from twistream_kit.live.settings.schema import SETTINGS
@@ -48,6 +49,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 PATIENT = ("slow", "browser", "notebook", "realtime")
 """Marks of tests that take long; they begin first, so that no worker is left alone with one."""
+
+
+def pytest_configure(config):
+    """Try failed tests again, where `.ci/run` asks for it."""
+    second_run.register(config)
 
 
 def pytest_collection_modifyitems(items):
