@@ -28,8 +28,8 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import Event, Protocol, State
 from websockets.uri import parse_uri
 
+from twistream_kit.connections import LosesTransport
 from twistream_kit.errors import Severity, WrongState, WrongType, hide_user, join_sentences
-from twistream_kit.pending import LosesTransport
 from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.ending import BROKEN_PIPE, CLOSED_BY_SERVER, Cause, EndCause
 from twistream_kit.protocol.signature import compute_signed_url, sign
