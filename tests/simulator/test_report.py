@@ -14,7 +14,7 @@ from twistream_kit.notebook.plots.call import plot_timeline
 from twistream_kit.protocol.ending import Cause, EndCause
 from twistream_kit.simulator.line.line import Line
 from twistream_kit.simulator.report import CallReport, describe_call, list_files
-from twistream_kit.simulator.stream.client import EndingReason, StreamEnding
+from twistream_kit.simulator.stream.ending import EndingReason, StreamEnding
 
 LATE = replace(PUNCTUAL, max_ms=300.0, late=50)
 
