@@ -7,7 +7,7 @@ import pytest
 
 from support.reports import PUNCTUAL, report_of
 from twistream_kit.audio.clip import Clip
-from twistream_kit.diagnosis.sound import SendingTiming
+from twistream_kit.diagnosis._sending_timing import SendingTiming
 from twistream_kit.errors import Objection, SettingsError
 from twistream_kit.notebook.display.display import render_html
 from twistream_kit.notebook.plots.call import plot_timeline
