@@ -63,7 +63,7 @@ from twistream_kit.simulator.rest._form import RequestForm
 from twistream_kit.simulator.rest.account import Credentials
 from twistream_kit.simulator.rest.app import find_validation_errors
 from twistream_kit.simulator.rest.call_request import read_change, read_plan
-from twistream_kit.simulator.stream.client import read_url
+from twistream_kit.simulator.stream.handshake import read_url
 
 ROOT = Path(__file__).parent.parent
 SID = f"MZ{1:032x}"

@@ -71,12 +71,21 @@ def cleaned(notebook: Any) -> Any:
     )
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:02d}"
-        tags = cell.metadata.get("tags")
-        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        cell.metadata = _kept_metadata(cell.metadata)
         if cell.cell_type == "code":
             cell.execution_count = None
             cell.outputs = [kept for output in cell.outputs if (kept := _kept(output))]
     return notebook
+
+
+def _kept_metadata(metadata: Any) -> Any:
+    """Return the tags of a cell, and whether its source is folded, which JupyterLab obeys."""
+    kept: dict[str, Any] = {}
+    if metadata.get("jupyter", {}).get("source_hidden"):
+        kept["jupyter"] = {"source_hidden": True}
+    if metadata.get("tags"):
+        kept["tags"] = metadata.tags
+    return nbformat.from_dict(kept)
 
 
 def _kept(output: Any) -> Any:

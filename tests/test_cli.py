@@ -24,10 +24,10 @@ import twistream_kit as kit
 from support.captures import capture_of
 from support.cases import free_port
 from support.reports import report_of
-from twistream_kit import cli
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.cli import main
+from twistream_kit.commands import call, review
 from twistream_kit.listing import Series
 from twistream_kit.pending import Pending, fulfil
 from twistream_kit.protocol import from_twilio, to_twilio
@@ -350,7 +350,7 @@ def test_review_of_another_file_than_was_meant_is_one_line(run, tmp_path):
 
 
 def test_review_shows_the_first_objections_and_counts_the_others(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "MOST_OBJECTIONS", 2)
+    monkeypatch.setattr(review, "MOST_OBJECTIONS", 2)
     file = tmp_path / "messages.jsonl"
     file.write_text('{"event": "hello"}\nno JSON\n')
     _, everything, _ = run("review", "--all", file)
@@ -660,7 +660,7 @@ def test_call_with_an_option_that_makes_no_sense_is_a_usage_error_before_any_cal
 def test_a_limit_that_fails_in_a_late_call_says_how_late_the_simulator_was(capsys):
     late = LatenessReport(100, 1.0, 40.0, 90.0, 300.0, 10)
     options = argparse.Namespace(json=False, save=None, junit=None, force=False)
-    assert cli._finish_call(report_of(lateness=late), options, {"response_ms": 800}) == 1
+    assert call._finish_call(report_of(lateness=late), options, {"response_ms": 800}) == 1
     *_, last = capsys.readouterr().err.splitlines()
     assert last.startswith("The simulator itself was late: times in which the server has a part")
     assert last.endswith(
@@ -673,12 +673,12 @@ def test_call_with_a_script_shows_its_turns_once(capsys):
     acts = Series.of([act], "acts")
     options = argparse.Namespace(json=False, save=None, junit=None, force=False)
     for limits, code in (({}, 0), ({"response_ms": 800}, 1)):
-        assert cli._finish_call(report_of(acts=acts), options, limits) == code
+        assert call._finish_call(report_of(acts=acts), options, limits) == code
         out, err = capsys.readouterr()
         assert out.count("Turns of a call of ") == 1
         assert "Turns of a call of " not in err
     options.json = True
-    cli._finish_call(report_of(acts=acts), options, {})
+    call._finish_call(report_of(acts=acts), options, {})
     json.loads(capsys.readouterr().out)
 
 

@@ -547,6 +547,8 @@ _OF_SOUND = (
     "diagnosis._coding",
     "diagnosis._number_format",
     "diagnosis._rate",
+    "diagnosis._repeated_headers",
+    "diagnosis._sending_timing",
     "diagnosis.sound",
     "diagnosis.payload",
 )

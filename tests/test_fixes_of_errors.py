@@ -565,7 +565,7 @@ NOT_APPLIED: dict[str, dict[str, str]] = {
     "simulator.pytest_plugin": {"Use `report = await": _ITS_PLACE},
     "simulator.rest.account": {"twilio.verify(number)": _ANOTHER_CALL},
     "simulator.rest.http_client": {"Use kit.place_call(…)": _ITS_PLACE},
-    "simulator.stream.client": {"Pass values as <Parameter>": _ANOTHER_CALL},
+    "simulator.stream.handshake": {"Pass values as <Parameter>": _ANOTHER_CALL},
     "sound_file": {"Add clips instead of files": _FOR_A_PERSON},
 }
 """The fixes with code that no test here runs, by module and by how they begin, and why."""

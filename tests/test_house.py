@@ -308,7 +308,7 @@ def test_the_wire_format_lives_in_the_protocol_layer_alone() -> None:
 
 def test_no_module_prints_but_the_command_line() -> None:
     for path in PACKAGE.rglob("*.py"):
-        if path.name == "cli.py":
+        if path == PACKAGE / "commands" / "terminal.py":
             continue
         for node in ast.walk(parse(path)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):

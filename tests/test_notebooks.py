@@ -82,6 +82,16 @@ def test_the_clean_form_drops_ports_also_from_what_is_printed(run_and_clean: Any
     assert output.text == "ws://127.0.0.1:40000 was called\n"
 
 
+def test_the_clean_form_keeps_the_tags_of_a_cell_and_that_it_is_folded(run_and_clean: Any) -> None:
+    from nbformat import v4
+
+    wanted = {"jupyter": {"source_hidden": True}, "tags": ["raises-exception"]}
+    moved = {"jupyter": {"source_hidden": False, "outputs_hidden": True}, "collapsed": True}
+    cells = [v4.new_code_cell("1", metadata=each) for each in (wanted, moved)]
+    cleaned = run_and_clean.cleaned(v4.new_notebook(cells=cells))
+    assert [cell.metadata for cell in cleaned.cells] == [wanted, {}]
+
+
 def test_the_first_sound_of_a_call_comes_in_the_sixth_code_cell_of_the_tutorial() -> None:
     cells = read(FOLDER / "tutorial.ipynb").cells
     sending = next(n for n, cell in enumerate(cells) if "send_button.click()" in cell.source)
@@ -188,7 +198,7 @@ def test_an_answer_is_folded_and_stands_behind_what_shows_it() -> None:
     ]
     assert len(asking) == 3, "one for each fault"
     for n in asking:
-        question, shown, attempt, answer = cells[n : n + 4]
+        question, shown, attempt, answer, repaired = cells[n : n + 5]
         assert "*Repair*" not in question.source
         assert shown.cell_type == "code"
         assert "Attempt(" in attempt.source, "the reader's own comes first"
@@ -196,6 +206,7 @@ def test_an_answer_is_folded_and_stands_behind_what_shows_it() -> None:
         folded, _, below = answer.source.partition("</details>")
         assert "*Repair*" in folded
         assert "*Repair*" not in below
+        assert repaired.metadata.get("jupyter") == {"source_hidden": True}, repaired.source
 
 
 def test_a_check_of_a_conversation_that_fails_shows_why() -> None:

@@ -27,15 +27,14 @@ from twistream_kit.errors import (
     WrongType,
     WrongValue,
 )
+from twistream_kit.guard import Guard, format_error
 from twistream_kit.live.stream.state import Playing
 from twistream_kit.pending import (
-    Guard,
     HomeLoop,
     Pending,
     ReentrantLoop,
     end_tasks,
     fail,
-    format_error,
     fulfil,
     on_worker,
 )

@@ -408,7 +408,7 @@ async def test_a_wait_that_blocks_the_loop_of_the_server_says_so():
 
 
 async def test_a_handshake_that_timed_out_in_a_wait_that_blocked_says_so(monkeypatch):
-    monkeypatch.setattr("twistream_kit.simulator.stream.client.HANDSHAKE_SECONDS", 0.2)
+    monkeypatch.setattr("twistream_kit.simulator.stream.handshake.HANDSHAKE_SECONDS", 0.2)
 
     async def answer(reader, writer):
         writer.close()

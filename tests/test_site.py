@@ -196,6 +196,16 @@ def test_outputs_stand_below_their_cells(part: Any) -> None:
     assert shown.count('class="notebook-outputs"') == 2
 
 
+def test_a_folded_cell_is_folded_on_the_page_too(part: Any) -> None:
+    folded = cell("the_answer = 1")
+    folded.metadata = nbformat.from_dict({"jupyter": {"source_hidden": True}})
+    shown = show(part, cell("shown = 1"), folded)
+    before, summary, code = shown.partition('<details markdown="1"><summary>The code</summary>')
+    assert summary
+    assert "shown = 1" in before
+    assert "the_answer = 1" in code.partition("</details>")[0]
+
+
 def test_players_plots_and_last_pictures_are_kept_and_widgets_are_not(part: Any) -> None:
     shown = show(
         part,

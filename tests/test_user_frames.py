@@ -18,8 +18,9 @@ import pytest
 import twistream_kit as kit
 from twistream_kit import cell_errors
 from twistream_kit.cell_errors import is_led_to_by_ours
-from twistream_kit.pending import OF_USER, Subject, fail, log_user_error
+from twistream_kit.guard import OF_USER, log_user_error
 from twistream_kit.pending import Pending as PendingOfOwner
+from twistream_kit.pending import Subject, fail
 from twistream_kit.user_frames import MOST_FRAMES, keep_user_frames, render, verbose_errors
 
 MISSING = "WavError: nothing.wav: there is no such file."

@@ -8,13 +8,12 @@ returns a `Pending`, which any thread can wait for: with ``await`` on any loop, 
 
 An object that lives on a loop has a `HomeLoop`, by which other threads call it there.  Blocking
 work, such as the Twilio SDK's, runs on a thread of its own, started by `on_worker`, never on a
-loop.  A `Guard` keeps the exceptions of user code away from both.
+loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
 import weakref
@@ -26,7 +25,6 @@ from concurrent.futures._base import FINISHED, RUNNING
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
 from typing import Any, Protocol, Self, SupportsIndex, TypeVar, runtime_checkable
 
 from twistream_kit.cell_errors import shorten_in_cells
@@ -43,11 +41,10 @@ from twistream_kit.errors import (
     quote,
     require_type,
 )
-from twistream_kit.user_frames import keep_user_frames, render_handled
+from twistream_kit.guard import Guard, report
+from twistream_kit.user_frames import render_handled
 
 T = TypeVar("T")
-
-logger = logging.getLogger("twistream_kit")
 
 _waited_for: weakref.WeakSet[Pending[Any]] = weakref.WeakSet()
 """Those that somebody waits for; a forked child fails the ones without a result."""
@@ -753,70 +750,6 @@ async def end_tasks(tasks: set[asyncio.Task[Any]]) -> None:
         await asyncio.wait(others)
 
 
-class LostTransport(asyncio.Transport):
-    """Stands for a transport whose connection is lost: what is done to it has no effect.
-
-    Args:
-        lost: The transport; asked for its extra info only.
-    """
-
-    def __init__(self, lost: asyncio.BaseTransport) -> None:
-        super().__init__()
-        self._lost = lost
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return what is known of the connection that was lost."""
-        return self._lost.get_extra_info(name, default)
-
-    def is_closing(self) -> bool:
-        """Return True."""
-        return True
-
-    def get_write_buffer_size(self) -> int:
-        """Return 0."""
-        return 0
-
-    def can_write_eof(self) -> bool:
-        """Return False."""
-        return False
-
-    def write(self, data: Any) -> None:
-        """Discard the data, as asyncio does after a loss."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-    def abort(self) -> None:
-        """Do nothing."""
-
-
-class LosesTransport:
-    """A mixin for a protocol that uses its transport after the connection was lost.
-
-    A transport of asyncio that was closed while data waited in its buffer is taken apart once the
-    data is written; then its ``abort`` and ``write`` raise an AttributeError.  `websockets` calls
-    them after a loss, too.
-    """
-
-    transport: Any
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Handle the loss, then put a `LostTransport` in the place of the transport."""
-        super().connection_lost(exc)  # type: ignore[misc]  # of the protocol that it is mixed into
-        self.transport = LostTransport(self.transport)
-
-
-async def stop_listening(
-    listener: asyncio.Server | None, connections: set[asyncio.Task[Any]]
-) -> None:
-    """Accept no more, end the tasks of the `connections`, and wait until nothing is left open."""
-    if listener is not None:
-        listener.close()
-    await end_tasks(set(connections))
-    if listener is not None:
-        await listener.wait_closed()
-
-
 def on_worker(
     name: str,
     work: Callable[[], T],
@@ -860,102 +793,3 @@ def _build_thread_error(name: str, error: RuntimeError) -> TwistreamError:
     )
     failure.__cause__ = error
     return failure
-
-
-class Guard:
-    """A context manager around user code: an exception is reported and not propagated.
-
-    `asyncio` propagates SystemExit and KeyboardInterrupt from a task or a callback through
-    ``run_forever``, and `concurrent.futures` propagates every BaseException from a done-callback:
-    one ``sys.exit()`` in user code would end the thread that all calls share.
-
-    >>> with Guard("a listener failed") as guard:
-    ...     raise SystemExit(3)
-    >>> guard.error
-    SystemExit(3)
-
-    Args:
-        message: The message to log with the traceback.
-        loop: The loop whose exception handler gets the error instead of the log.
-        of_user: Whether the code is the user's; see `report`.
-
-    Attributes:
-        error: The exception that was raised, or None.
-    """
-
-    __slots__ = ("_loop", "_message", "_of_user", "error")
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        loop: asyncio.AbstractEventLoop | None = None,
-        of_user: bool = False,
-    ) -> None:
-        self._message = message
-        self._loop = loop
-        self._of_user = of_user
-        self.error: BaseException | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        if error is None:
-            return False
-        self.error = error
-        report(self._message, error, self._loop, of_user=self._of_user)
-        return True
-
-
-def report(
-    message: str,
-    error: BaseException,
-    loop: asyncio.AbstractEventLoop | None = None,
-    *,
-    of_user: bool = False,
-) -> None:
-    """Log an error with its traceback, or pass it to the exception handler of `loop`.
-
-    An error of the user's code is logged with the user's frames only, and marked, so that a
-    notebook can print it (`notebook.runtime.failures`).
-    """
-    with suppress(BaseException):  # a logging handler may be user code, too
-        if of_user:
-            log_user_error(logger, message, error)
-        elif loop is None:
-            logger.error("%s", message, exc_info=error)
-        else:
-            loop.call_exception_handler({"message": message, "exception": error})
-
-
-OF_USER = "is_of_user"
-"""The attribute of a log record that tells of an error in the user's code."""
-
-
-def log_user_error(
-    to: logging.Logger, message: str, error: BaseException, values: dict[str, Any] | None = None
-) -> None:
-    """Log an error that the user's code raised, with the user's frames only."""
-    frames = keep_user_frames(error.__traceback__)
-    to.error(
-        "%s",
-        message,
-        exc_info=(type(error), error, frames),
-        extra={**(values or {}), OF_USER: True},
-    )
-
-
-def format_error(error: BaseException) -> str:
-    """Return the class and the text of `error` in one line; its class may be the user's."""
-    name = type(error).__name__
-    try:
-        text = str(error)
-    except BaseException:  # noqa: BLE001 - __str__ may be user code
-        text = "(its text cannot be had)"
-    return f"{name}: {text}" if text else name

@@ -104,7 +104,10 @@ def write_page(notebook: Any) -> str:
         elif cell.source.strip():
             longest = max((len(run) for run in re.findall("`+", cell.source)), default=0)
             fence = "`" * max(3, longest + 1)
-            parts.append(f"{fence}python\n{cell.source}\n{fence}")
+            code = f"{fence}python\n{cell.source}\n{fence}"
+            if cell.metadata.get("jupyter", {}).get("source_hidden"):
+                code = f'<details markdown="1"><summary>The code</summary>\n\n{code}\n\n</details>'
+            parts.append(code)
             if cell.get("outputs"):
                 parts.append(_place(number))
     return "\n\n".join(parts) + "\n"

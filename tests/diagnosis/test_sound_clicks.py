@@ -8,7 +8,7 @@ from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import encode_ulaw
 from twistream_kit.audio.load import load_clip
 from twistream_kit.audio.resample import Resampler
-from twistream_kit.diagnosis.sound import FEWEST_BORDERS, count_clicks
+from twistream_kit.diagnosis._border_clicks import FEWEST_BORDERS, count_clicks
 
 RATE = 24000
 

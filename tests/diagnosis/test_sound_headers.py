@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twistream_kit.audio.load import load_clip
-from twistream_kit.diagnosis.sound import RepeatedHeaders, review_sound
+from twistream_kit.diagnosis._repeated_headers import RepeatedHeaders
+from twistream_kit.diagnosis.sound import review_sound
 
 SAMPLES = Path(__file__).parents[2] / "sample_audio"
 

@@ -4,8 +4,8 @@ import runpy
 
 import pytest
 
-from twistream_kit.diagnosis import sound
-from twistream_kit.diagnosis.sound import SendingTiming
+from twistream_kit.diagnosis import _sending_timing
+from twistream_kit.diagnosis._sending_timing import SendingTiming
 from twistream_kit.protocol import playout
 
 LOUD = b"\x10" * 160
@@ -74,7 +74,7 @@ def test_more_than_ten_minutes_ahead_is_31931_once():
 
 def test_the_send_ahead_of_play_is_said_as_it_is(monkeypatch):
     monkeypatch.setattr(playout, "SEND_AHEAD_SECONDS", 7.0)
-    anew = runpy.run_path(sound.__file__)
+    anew = runpy.run_path(_sending_timing.__file__)
     found = send(anew["SendingTiming"](), SECOND, [0.0] * 700)
     assert found[0].fix.endswith("stream.play(clip) keeps 7 s ahead")
 

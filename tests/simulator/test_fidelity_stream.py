@@ -155,8 +155,9 @@ async def test_no_extension_is_offered_so_nothing_is_compressed():
 
 async def test_the_signature_is_hmac_sha1_over_the_url():
     """§2.2: the vector of the protocol notes for wss://example.com/media-stream."""
+    from twistream_kit.protocol.signature import sign
     from twistream_kit.simulator.model.assumptions import Behaviour
-    from twistream_kit.simulator.stream.client import read_url, sign
+    from twistream_kit.simulator.stream.handshake import read_url
 
     def signature(url):
         return sign("12345", read_url(url, Behaviour()).signed)
@@ -168,7 +169,7 @@ async def test_the_signature_is_hmac_sha1_over_the_url():
 def test_user_and_port_are_not_signed_and_a_bare_host_gets_a_slash():
     """§2.2, §10.25"""
     from twistream_kit.simulator.model.assumptions import Behaviour
-    from twistream_kit.simulator.stream.client import read_url
+    from twistream_kit.simulator.stream.handshake import read_url
 
     def signed(url):
         return read_url(url, Behaviour()).signed

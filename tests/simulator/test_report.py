@@ -7,14 +7,14 @@ import pytest
 
 from support.reports import PUNCTUAL, report_of
 from twistream_kit.audio.clip import Clip
-from twistream_kit.diagnosis.sound import SendingTiming
+from twistream_kit.diagnosis._sending_timing import SendingTiming
 from twistream_kit.errors import Objection, SettingsError
 from twistream_kit.notebook.display.display import render_html
 from twistream_kit.notebook.plots.call import plot_timeline
 from twistream_kit.protocol.ending import Cause, EndCause
 from twistream_kit.simulator.line.line import Line
 from twistream_kit.simulator.report import CallReport, describe_call, list_files
-from twistream_kit.simulator.stream.client import EndingReason, StreamEnding
+from twistream_kit.simulator.stream.ending import EndingReason, StreamEnding
 
 LATE = replace(PUNCTUAL, max_ms=300.0, late=50)
 

@@ -418,15 +418,20 @@ class _RecentSound:
             self._begin = until
 
 
+def _pick_loud(windows: Samples) -> tuple[NDArray[np.intp], Samples]:
+    """Return the numbers of the windows that are loud enough, and these without their mean."""
+    energy = np.einsum("ij,ij->i", windows, windows)
+    loud = np.flatnonzero(energy > _LEAST_AMPLITUDE**2 * windows.shape[1])
+    heard = windows[loud]
+    return loud, heard - heard.mean(axis=1, keepdims=True)
+
+
 def _find_pairs(windows: Samples) -> list[int | None]:
     """Return for each window ``4 * row + column`` of the key that it looks like, or None."""
     pairs: list[int | None] = [None] * len(windows)
-    loud = np.flatnonzero(
-        np.einsum("ij,ij->i", windows, windows) > _LEAST_AMPLITUDE**2 * _KEY_WINDOW
-    )
+    loud, heard = _pick_loud(windows)
     if not len(loud):
         return pairs
-    heard = windows[loud] - windows[loud].mean(axis=1, keepdims=True)
     energy = np.einsum("ij,ij->i", heard, heard)
     near = measure_energies(heard, _make_key_waves()).reshape(len(loud), 2, 4, len(_OFF))
     powers = np.sort(near.max(axis=3), axis=2)
@@ -449,12 +454,9 @@ def _make_key_waves() -> Samples:
 def _find_beeps(windows: Samples) -> list[_Beep | None]:
     """Return for each window the beep that it looks like, or None."""
     beeps: list[_Beep | None] = [None] * len(windows)
-    loud = np.flatnonzero(
-        np.einsum("ij,ij->i", windows, windows) > _LEAST_AMPLITUDE**2 * _BEEP_WINDOW
-    )
+    loud, heard = _pick_loud(windows)
     if not len(loud):
         return beeps
-    heard = windows[loud] - windows[loud].mean(axis=1, keepdims=True)
     powers = np.square(np.abs(np.fft.rfft(heard * _HANN, axis=1)))
     first, last = int(_LOWEST_BEEP_HZ / _BIN_HZ), math.ceil(_HIGHEST_BEEP_HZ / _BIN_HZ)
     best = powers[:, first : last + 1].argmax(axis=1) + first

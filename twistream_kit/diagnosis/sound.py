@@ -9,45 +9,35 @@ their content.  `look_inside` reviews one payload; this module finds what takes 
 - `SoundWindow` chooses the sound to analyse.  The analysis takes milliseconds per second of sound,
   and a wrong coding is wrong from the first second on.  So it takes rounds of three seconds, with a
   rest between them that doubles each time.  A clip that is sent whole is always analysed.
-- `SendingTiming` checks whether sound is sent in time: not more slowly than it is played, and not
-  ten minutes ahead.  Twilio plays silence while it has no sound.  So a server that sleeps 20 ms
-  after each 20 ms of sound is always late by the time of its other work, and the caller hears a
-  stutter (§9, item 2).  A pause between two sentences does not count, because the sound is soft on
-  at least one side of it.
-- `RepeatedHeaders` finds file headers within a stream: one more for each file that is sent
-  unchanged.  Twilio plays headers as sound: each is heard as a click, at the beginning of a message
-  or divided between two.
-- `count_clicks` finds clicks where one message ends and the next begins.  In good sound, nothing
-  distinguishes these borders.  A resampler without memory, or a missing piece, causes a
-  discontinuity: the next samples differ from the prediction.  Each sample is predicted from the
-  eight before it, and the error at a border is compared with the errors at eight places near it.
+- `SendingTiming` checks whether sound is sent in time, `RepeatedHeaders` finds file headers within
+  a stream, and `count_clicks` finds clicks where one message ends and the next begins.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from statistics import median
-from typing import Any
 from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.audio.tone_detector import ToneDetector
 from twistream_kit.capture.capture import Capture
+from twistream_kit.diagnosis._border_clicks import count_clicks
 from twistream_kit.diagnosis._coding import recognise_coding
 from twistream_kit.diagnosis._number_format import measure_roughness
 from twistream_kit.diagnosis._rate import MORE_SPEECH_BYTES, suspect_rate_in_steps
+from twistream_kit.diagnosis._repeated_headers import RepeatedHeaders
 from twistream_kit.diagnosis._sample_damage import (
     DamagedSamples,
     find_damaged_samples,
     find_damaged_samples_in_steps,
     is_about_damage,
 )
+from twistream_kit.diagnosis._sending_timing import TOO_SLOW, SendingTiming
 from twistream_kit.diagnosis._text_damage import is_text_damage, look_for_lost_bits
 from twistream_kit.diagnosis.payload import (
     SHORTEST_BYTES,
@@ -59,13 +49,7 @@ from twistream_kit.diagnosis.payload import (
 from twistream_kit.errors import Objection, Objections, WrongType, require_type, sort_by_severity
 from twistream_kit.protocol import to_twilio
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
-from twistream_kit.protocol.playout import (
-    BYTES_PER_SECOND,
-    CAPACITY_SECONDS,
-    MEDIA_DISCARDED,
-    SEND_AHEAD_SECONDS,
-)
-from twistream_kit.sound_file import WAV_HEAD_BYTES, find_container, find_wav_headers
+from twistream_kit.protocol.playout import BYTES_PER_SECOND
 
 FIELD = "media.payload"
 """The name of the field in objections to sound."""
@@ -148,67 +132,6 @@ _ROUND_BYTES = 3 * BYTES_PER_SECOND
 
 _FIRST_REST, _LONGEST_REST = 4 * BYTES_PER_SECOND, 60 * BYTES_PER_SECOND
 """How much audible sound passes between two rounds, in bytes."""
-
-_TIMING_FIELD = "media"
-"""The name of the field in objections to timing."""
-
-_SHORTEST_GAP, _LONGEST_GAP = 0.001, 0.4
-"""The limits of a gap in seconds.  Twilio plays whole frames, so a gap of a millisecond may cause
-20 ms of silence; a gap above the upper limit is heard as a pause."""
-
-_FEWEST_GAPS = 5
-
-_GAPS_TOGETHER = 0.1
-"""The least sum of the gaps, in seconds.  Occasional delays of the network or a busy machine are
-far below it: a server that sends by a clock is ahead again after each delay."""
-
-_WITHIN_SECONDS = 10.0
-"""Older gaps are discarded."""
-
-_EDGE_BYTES = 80
-"""10 ms before and after a gap, by which it is decided whether the gap interrupts sound."""
-
-_LOUD = 0x60
-"""The largest code, without its sign bit, of a loud sample: -39 dBFS.  Smaller codes are louder."""
-
-_MAGNITUDES = bytes(code & 0x7F for code in range(256))
-
-_TOO_SLOW = "comes more slowly than it sounds"
-
-_TOO_FAR_AHEAD = Objection(
-    MEDIA_DISCARDED,
-    _TIMING_FIELD,
-    "is more than ten minutes ahead of what the caller hears",
-    f"Twilio discards what does not fit, with warning {MEDIA_DISCARDED}, logged once per stream",
-    "Wait for a mark to come back before you send more; "
-    f"stream.play(clip) keeps {SEND_AHEAD_SECONDS:g} s ahead",
-)
-
-FEWEST_BORDERS = 12
-"""The least number of borders; fewer prove nothing."""
-
-_SHORTEST_MESSAGE = 64
-"""The least size in bytes; a shorter message has no inner places to compare its borders with."""
-
-_ORDER = 8
-"""The order of the linear prediction: the number of samples before each sample."""
-
-_ERROR_BEFORE, _ERROR_BEHIND = 1, 4
-"""The range around a border in which the greatest error is searched, in samples."""
-
-_PLACES = np.array([-0.5, -0.375, -0.25, -0.125, 0.125, 0.25, 0.375, 0.5])
-"""The places to compare it with, as fractions of a message before and after the border."""
-
-_TIMES_GREATER = 2.0
-
-_AUDIBLE = 100
-"""The least error of an audible click, of 32,768: a softer one is masked by the sound."""
-
-_FEWEST_CLICKS, _SHARE_OF_CLICKS = 5, 0.1
-"""The least number and share of clicks.  Measured shares: up to 0.05 in intact speech, music, noise
-and tones; 0.15 to 1 in sound converted piece by piece, if it is loud enough at the borders."""
-
-_Samples = NDArray[np.float64]
 
 
 def review_sound(source: Capture | bytes | Iterable[bytes | to_twilio.Media]) -> Objections:
@@ -595,7 +518,7 @@ def is_inaudible(payload: bytes) -> bool:
 
 def is_about_timing(objection: Objection) -> bool:
     """Whether `objection` is about the timing, which a busy machine can cause too."""
-    return objection.problem.startswith(_TOO_SLOW)
+    return objection.problem.startswith(TOO_SLOW)
 
 
 def _object_to_clipping(share: float) -> Objection:
@@ -746,209 +669,3 @@ class SoundPiece:
         """The second by which the coding is recognised: the last one of a round, else the first."""
         is_late = self.is_round or self.is_rest
         return self.payload[-_SECOND_BYTES:] if is_late else self.payload[:_SECOND_BYTES]
-
-
-class SendingTiming:
-    """Checks the timing by the level of Twilio's buffer.  It has no clock: time is an argument."""
-
-    def __init__(self) -> None:
-        self._until = float("-inf")
-        self._last = b""
-        self._gaps: deque[tuple[float, float]] = deque()
-        self._is_late = self._is_full = False
-
-    def note_sent(self, payload: bytes, at: float) -> Objection | None:
-        """Note sound sent at `at`, in seconds; return an objection to the timing, once per kind."""
-        if not payload:
-            return None
-        found = None
-        gap = at - self._until
-        if gap > 0:
-            if gap >= _SHORTEST_GAP and not self._is_late:
-                found = self._check_gap(gap, payload, at)
-            self._until = at
-        self._until += len(payload) / BYTES_PER_SECOND
-        self._last = payload
-        if self._until - at > CAPACITY_SECONDS:
-            self._until = at + CAPACITY_SECONDS  # the rest is discarded
-            found, self._is_full = (None if self._is_full else _TOO_FAR_AHEAD), True
-        return found
-
-    def is_joined(self, at: float) -> bool:
-        """Whether sound sent at `at` is played directly after the sound before it."""
-        return at - self._until < _SHORTEST_GAP
-
-    def note_clear(self, at: float) -> None:
-        """Note that a clear was sent: the next sound continues nothing."""
-        self._until = min(self._until, at)
-        self._last = b""
-
-    def _check_gap(self, gap: float, payload: bytes, at: float) -> Objection | None:
-        if gap > _LONGEST_GAP or not _is_cut_in_two(self._last, payload):
-            return None
-        self._gaps.append((at, gap))
-        while at - self._gaps[0][0] > _WITHIN_SECONDS:
-            self._gaps.popleft()
-        together = sum(length for _, length in self._gaps)
-        if len(self._gaps) < _FEWEST_GAPS or together < _GAPS_TOGETHER:
-            return None
-        self._is_late = True
-        return _object_to_slowness([length for _, length in self._gaps], at - self._gaps[0][0])
-
-
-def _is_cut_in_two(before: bytes, behind: bytes) -> bool:
-    edges = (before[-_EDGE_BYTES:], behind[:_EDGE_BYTES])
-    return all(edge and min(edge.translate(_MAGNITUDES)) <= _LOUD for edge in edges)
-
-
-def _object_to_slowness(gaps: list[float], seconds: float) -> Objection:
-    usual_ms = max(1, round(1000 * median(gaps)))
-    return Objection(
-        None,
-        _TIMING_FIELD,
-        f"{_TOO_SLOW}: {len(gaps)} gaps of some {usual_ms} ms in {seconds:.1f} s",
-        "Twilio plays silence in each gap, logging nothing: the caller hears a stutter",
-        "Send ahead: stream.play(clip) does; if you time the sending yourself, use a clock and not"
-        " sleeps, and stay 200 ms ahead",
-        "warning",
-    )
-
-
-class RepeatedHeaders:
-    """Finds the second file header of a stream, and a first one within sound.
-
-    Args:
-        field: The name of the payload in the objections.
-    """
-
-    def __init__(self, field: str) -> None:
-        self._field = field
-        self._tail = b""
-        self._sent = 0
-        self._last: int | None = None
-        self._is_reported = False
-        self._is_compressed = False
-        self._is_interrupted = False
-
-    @property
-    def is_packed(self) -> bool:
-        """Whether the stream contains files, so that its bytes cannot be analysed as sound.
-
-        The files are compressed, or their headers interrupt the sound.
-        """
-        return self._is_reported or self._is_compressed or self._is_interrupted
-
-    def note_sent(self, payload: bytes, *, is_file: bool) -> Objection | None:
-        """Note the next payload; return an objection to its headers, once.
-
-        Args:
-            payload: The payload, of any length.
-            is_file: Whether to check for the beginning of a file of any format.
-        """
-        begin, tail = self._sent, self._tail
-        self._sent += len(payload)
-        joined = tail + payload if tail else payload
-        self._tail = joined[1 - WAV_HEAD_BYTES :]
-        if self._is_reported:
-            return None
-        found: Objection | None = None
-        # Usually there is none, and the search for bytes is faster than starting a generator.
-        for place in find_wav_headers(joined) if b"WAVE" in joined else ():
-            found = self._note_header("WAV", begin - len(tail) + place, begin) or found
-        name = find_container(payload) if is_file else None
-        if name and name != "WAV":
-            self._is_compressed = True
-            found = self._note_header(name, begin, begin) or found
-        return found
-
-    def _note_header(self, name: str, at: int, begin: int) -> Objection | None:
-        last, self._last = self._last, at
-        if last is not None:
-            self._is_reported = True
-            return _object_to_repeated_header(
-                self._field, name, (at - last) * 1000 // BYTES_PER_SECOND
-            )
-        if at == begin:
-            return None
-        self._is_interrupted = True
-        return _object_to_header_amid(self._field, name, at)
-
-
-def _object_to_repeated_header(field: str, name: str, apart_ms: int) -> Objection:
-    return Objection(
-        None,
-        field,
-        f"holds a header ({name}) again, {apart_ms} ms of sound behind the one before",
-        f"Twilio would play each as sound: a click every {apart_ms} ms, logging nothing",
-        "Take the header off each piece; kit.load_clip(piece).payload is without",
-    )
-
-
-def _object_to_header_amid(field: str, name: str, at: int) -> Objection:
-    return Objection(
-        None,
-        field,
-        f"holds the header of a {name} file in the midst of the stream, at byte {at}",
-        "Twilio would play it as sound: a click, and noise if the file is not μ-law at 8000 Hz",
-        "Send kit.load_clip(path).payload; files are joined as clips: kit.load_clip(a) +"
-        " kit.load_clip(b)",
-    )
-
-
-def count_clicks(payload: bytes, borders: Sequence[int]) -> int:
-    """Return at how many of the borders there is a click; 0 if that may be by chance.
-
-    Args:
-        payload: PCMU without gaps.
-        borders: The positions in it at which messages begin, in ascending order, without 0.
-    """
-    edges = np.array([0, *borders, len(payload)])
-    sizes = np.diff(edges)
-    room = np.minimum(sizes[:-1], sizes[1:])
-    inside = room >= _SHORTEST_MESSAGE
-    if np.count_nonzero(inside) < FEWEST_BORDERS:
-        return 0
-    at, room = edges[1:-1][inside], room[inside]
-    errors = _find_prediction_errors(decode_ulaw(payload).astype(np.float64))
-    here = _find_greatest(errors, at)
-    elsewhere = _find_greatest(errors, at[:, None] + np.rint(room[:, None] * _PLACES).astype(int))
-    breaks = (here > _TIMES_GREATER * elsewhere.max(axis=1)) & (here > _AUDIBLE)
-    clicks = int(np.count_nonzero(breaks))
-    if clicks and np.mean(_has_jump_inside(errors, at[breaks], here[breaks])) > _OWN_JUMPS:
-        return 0
-    return clicks if clicks >= max(_FEWEST_CLICKS, _SHARE_OF_CLICKS * len(at)) else 0
-
-
-def _has_jump_inside(errors: _Samples, places: NDArray[Any], here: _Samples) -> NDArray[Any]:
-    """Return at which borders the sound jumps as far within the 8 ms before or after, too.
-
-    A sawtooth jumps once in a period, and may do so at each border.
-    """
-    near = np.arange(_NOT_THE_BORDER, _SHORTEST_MESSAGE)
-    around = places[:, None] + np.concatenate([-near, near])
-    greatest = errors[np.clip(around, 0, len(errors) - 1)].max(axis=1)
-    jumps: NDArray[Any] = greatest > _ALIKE * here
-    return jumps
-
-
-_NOT_THE_BORDER, _ALIKE, _OWN_JUMPS = 8, 0.7, 0.8
-"""How far from a border a jump is another one, how large it is, and at what share of borders."""
-
-
-def _find_prediction_errors(samples: _Samples) -> _Samples:
-    """Return the error of each sample's prediction from the eight samples before it."""
-    n_samples = len(samples)
-    # Not `@`: on a busy machine, the threads of a BLAS wait up to 70 ms for each other.
-    alike = np.array(
-        [np.einsum("i,i->", samples[: n_samples - lag], samples[lag:]) for lag in range(_ORDER + 1)]
-    )
-    alike[0] = alike[0] * 1.0001 + 100 * n_samples  # without some noise, silence has no solution
-    lags = np.abs(np.subtract.outer(np.arange(_ORDER), np.arange(_ORDER)))
-    weights = np.linalg.solve(alike[lags], alike[1:])
-    return np.abs(np.convolve(samples, np.concatenate([[1.0], -weights]))[:n_samples])
-
-
-def _find_greatest(errors: _Samples, places: NDArray[Any]) -> _Samples:
-    near = places[..., None] + np.arange(-_ERROR_BEFORE, _ERROR_BEHIND)
-    greatest: _Samples = errors[np.clip(near, 0, len(errors) - 1)].max(axis=-1)
-    return greatest

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from twistream_kit.pending import report
+from twistream_kit.guard import report
 from twistream_kit.simulator.stream.pacer import Pacer
 
 THREAD_NAME = "simulated calls"

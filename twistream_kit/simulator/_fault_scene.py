@@ -16,7 +16,7 @@ from typing import Self
 from twistream_kit.simulator._calls_loop import SharedLoop
 from twistream_kit.simulator._fault_stream import FaultyLeg, FaultyStream, Opening
 from twistream_kit.simulator.model.assumptions import Behaviour
-from twistream_kit.simulator.stream.client import StreamEnding
+from twistream_kit.simulator.stream.ending import StreamEnding
 from twistream_kit.simulator.stream.pacer import Lateness
 from twistream_kit.simulator.stream.refusal import StreamFailed
 

@@ -20,7 +20,8 @@ from twistream_kit.protocol.from_twilio import PTIME_MS
 from twistream_kit.simulator._calls_loop import SharedLoop
 from twistream_kit.simulator.model.assumptions import SILENT_FRAME, Behaviour
 from twistream_kit.simulator.model.debugger import Debugger
-from twistream_kit.simulator.stream.client import StreamClient, StreamEnding
+from twistream_kit.simulator.stream.client import StreamClient
+from twistream_kit.simulator.stream.ending import StreamEnding
 from twistream_kit.simulator.stream.leg import PlayoutBuffer, StreamLeg
 from twistream_kit.simulator.stream.pacer import Lateness
 

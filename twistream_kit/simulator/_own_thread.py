@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, TypeVar
 
 from twistream_kit.errors import TwistreamError
-from twistream_kit.pending import format_error
+from twistream_kit.guard import format_error
 
 T = TypeVar("T")
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from twistream_kit.audio.clip import Clip
 from twistream_kit.diagnosis.speech import PAUSE_MS, SpeechDetector, SpeechEdge
 from twistream_kit.errors import Objection, Severity
+from twistream_kit.guard import format_error
 from twistream_kit.listing import Series
-from twistream_kit.pending import format_error
 from twistream_kit.protocol.from_twilio import FRAME_BYTES, PTIME_MS
 from twistream_kit.simulator.call.handset import Handset, Utterance
 from twistream_kit.simulator.caller import KEY_SECONDS, CallerAct, Script, Step

@@ -23,7 +23,7 @@ from twistream_kit.simulator.simulate_call import (
     check_auth_token,
     check_parameters,
 )
-from twistream_kit.simulator.stream.client import read_url
+from twistream_kit.simulator.stream.handshake import read_url
 
 THREAD_NAME = "faults"
 """The name of the thread that brings a report, as it shows in a list of threads."""

@@ -19,8 +19,9 @@ from twistream_kit.errors import (
     quote,
     require_type,
 )
+from twistream_kit.guard import Guard
 from twistream_kit.listing import Series
-from twistream_kit.pending import Guard, HomeLoop, Pending, Subject, fail, fulfil, on_worker
+from twistream_kit.pending import HomeLoop, Pending, Subject, fail, fulfil, on_worker
 from twistream_kit.protocol.ending import EndCause
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 from twistream_kit.simulator._script_run import ScriptRun

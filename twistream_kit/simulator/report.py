@@ -24,7 +24,7 @@ from twistream_kit.simulator.caller import CallerAct
 from twistream_kit.simulator.line.line import Line
 from twistream_kit.simulator.model.assumptions import INITIAL_BURST_FRAMES
 from twistream_kit.simulator.model.debugger import DebuggerEntry
-from twistream_kit.simulator.stream.client import EndingReason
+from twistream_kit.simulator.stream.ending import EndingReason
 from twistream_kit.simulator.stream.leg import measure_sound
 from twistream_kit.simulator.stream.pacer import LatenessReport
 

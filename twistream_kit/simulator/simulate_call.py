@@ -65,7 +65,9 @@ from twistream_kit.simulator.model.assumptions import (
 )
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.report import CallReport
-from twistream_kit.simulator.stream.client import StreamClient, StreamEnding, read_url
+from twistream_kit.simulator.stream.client import StreamClient
+from twistream_kit.simulator.stream.ending import StreamEnding
+from twistream_kit.simulator.stream.handshake import read_url
 from twistream_kit.simulator.stream.leg import DIGITS, StreamLeg
 from twistream_kit.simulator.stream.pacer import Lateness
 from twistream_kit.sound_file import FROM_CALLER

@@ -9,9 +9,9 @@ import threading
 import pytest
 
 from support.waiting import LIMIT_SECONDS, until
+from twistream_kit.guard import Guard, log_user_error, report
 from twistream_kit.notebook.runtime import failures
 from twistream_kit.notebook.runtime.failures import CellOutput, FailurePrinter
-from twistream_kit.pending import Guard, log_user_error, report
 
 
 class Output(CellOutput):

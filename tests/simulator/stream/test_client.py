@@ -19,7 +19,9 @@ from twistream_kit.simulator.model.assumptions import (
     Behaviour,
 )
 from twistream_kit.simulator.model.debugger import Debugger
-from twistream_kit.simulator.stream.client import STOPPED, StreamClient, StreamEnding, read_url
+from twistream_kit.simulator.stream.client import STOPPED, StreamClient
+from twistream_kit.simulator.stream.ending import StreamEnding
+from twistream_kit.simulator.stream.handshake import read_url
 from twistream_kit.simulator.stream.leg import StreamLeg
 from twistream_kit.simulator.stream.refusal import StreamFailed
 
@@ -508,7 +510,7 @@ async def test_a_name_that_nobody_knows_is_31904():
 
 
 async def test_a_server_that_says_nothing_is_31901(monkeypatch):
-    monkeypatch.setattr("twistream_kit.simulator.stream.client.HANDSHAKE_SECONDS", 0.1)
+    monkeypatch.setattr("twistream_kit.simulator.stream.handshake.HANDSHAKE_SECONDS", 0.1)
 
     async def silent(reader, writer):
         await asyncio.sleep(30)  # sleeps: stands for a server that does nothing

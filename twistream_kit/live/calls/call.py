@@ -20,21 +20,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twistream_kit.errors import CallRefused, ServerStopped, TwistreamError
+from twistream_kit.guard import Guard, format_error
 from twistream_kit.listing import Listing
 from twistream_kit.live.calls.ending import CallEndings
 from twistream_kit.live.calls.sdk import ask, find_loop, find_stop_reason, limit_timeout
 from twistream_kit.live.calls.status import FINAL_STATUSES, Listener, StatusEvent
 from twistream_kit.live.stream.state import CLOSE_MARGIN_SECONDS, Playing
-from twistream_kit.pending import (
-    Guard,
-    Pending,
-    Subject,
-    drop_callback,
-    fail,
-    format_error,
-    fulfil,
-    on_worker,
-)
+from twistream_kit.pending import Pending, Subject, drop_callback, fail, fulfil, on_worker
 from twistream_kit.protocol.ending import EndCause
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from itertools import chain
 from typing import Self
 
 from twistream_kit.errors import CallRefused, quote
+from twistream_kit.guard import Guard
 from twistream_kit.listing import Listing
-from twistream_kit.pending import Guard
 
 KEPT_EVENTS = 1000
 """The number of status callbacks that are kept; a call has about six."""

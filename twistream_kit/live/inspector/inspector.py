@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from twistream_kit.connections import stop_listening
 from twistream_kit.errors import ServerStopped, TunnelError
 from twistream_kit.listing import Series
 from twistream_kit.live.inspector._connection import (
@@ -34,7 +35,7 @@ from twistream_kit.live.server.stream_list import (
     build_stream_subject,
 )
 from twistream_kit.live.settings.secret import Secret
-from twistream_kit.pending import Pending, fail, stop_listening
+from twistream_kit.pending import Pending, fail
 from twistream_kit.protocol import signature
 from twistream_kit.protocol.twiml import build_stream_url
 

@@ -18,6 +18,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Response
 from websockets.protocol import State
 
+from twistream_kit.connections import LosesTransport
 from twistream_kit.live.server.request_head import (
     MAX_HEAD_BYTES,
     BadRequest,
@@ -26,7 +27,6 @@ from twistream_kit.live.server.request_head import (
 )
 from twistream_kit.live.server.web_request import Answer, WebRequest
 from twistream_kit.live.stream.delivery import DeliveringConnection
-from twistream_kit.pending import LosesTransport
 
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 """The end of a head.  Other programs end it without CR; waiting for more would be useless."""

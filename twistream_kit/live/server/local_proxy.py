@@ -10,9 +10,10 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
+from twistream_kit.connections import stop_listening
 from twistream_kit.errors import ServerStopped
 from twistream_kit.live.server.server import StreamServer
-from twistream_kit.pending import HomeLoop, stop_listening
+from twistream_kit.pending import HomeLoop
 
 _PIECE_BYTES = 65_536
 

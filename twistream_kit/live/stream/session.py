@@ -22,6 +22,7 @@ from websockets.protocol import State
 
 from twistream_kit.capture.message_text import describe_message
 from twistream_kit.errors import RemoteProtocolError
+from twistream_kit.guard import format_error, log_user_error
 from twistream_kit.live.stream.delivery import DeliveringConnection
 from twistream_kit.live.stream.handler import Handler, start_handler
 from twistream_kit.live.stream.state import (
@@ -30,7 +31,7 @@ from twistream_kit.live.stream.state import (
     refuse_frame,
 )
 from twistream_kit.live.stream.stream import MediaStream, get_state
-from twistream_kit.pending import HomeLoop, format_error, log_user_error
+from twistream_kit.pending import HomeLoop
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.ending import (
     ABNORMAL_CLOSURE,

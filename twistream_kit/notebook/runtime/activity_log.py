@@ -20,8 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
+from twistream_kit.guard import Guard, format_error
 from twistream_kit.notebook.runtime.failures import CELL_OUTPUT, FailurePrinter
-from twistream_kit.pending import Guard, format_error
 
 KEPT_LINES = 500
 """The number of lines that the log keeps."""

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from twistream_kit.guard import OF_USER, format_error
 from twistream_kit.notebook.runtime.kernel import find_kernel
-from twistream_kit.pending import OF_USER, format_error
 from twistream_kit.user_frames import find_shell, render
 
 FLOOD_SECONDS = 1.0

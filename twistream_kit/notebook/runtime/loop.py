@@ -30,7 +30,8 @@ from typing import Any
 import nest_asyncio
 
 from twistream_kit.errors import ServerStopped, SettingsError, WouldDeadlock
-from twistream_kit.pending import Guard, Pending, fail, format_error, report
+from twistream_kit.guard import Guard, format_error, report
+from twistream_kit.pending import Pending, fail
 
 logger = logging.getLogger("twistream_kit.notebook")
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from twistream_kit.guard import format_error
 from twistream_kit.live.calls.call import Call
 from twistream_kit.live.stream.state import Playing
 from twistream_kit.live.stream.stream import MediaStream, describe_end, get_state
 from twistream_kit.notebook.widgets.activity_lines import explain_loss
 from twistream_kit.notebook.widgets.live_text import add_sign
-from twistream_kit.pending import format_error
 from twistream_kit.protocol.ending import EndCause
 
 NO_STREAM = "<b>No call yet</b>"

@@ -28,6 +28,7 @@ from twistream_kit.capture.capture import Capture
 from twistream_kit.capture.entry import Entry
 from twistream_kit.capture.replay import SentMark
 from twistream_kit.errors import WrongType
+from twistream_kit.guard import Guard
 from twistream_kit.live.stream.stream import MediaStream, describe_end
 from twistream_kit.notebook.display.html import Html
 from twistream_kit.notebook.plots.style import (
@@ -53,7 +54,6 @@ from twistream_kit.notebook.widgets._whole_call import (
 )
 from twistream_kit.notebook.widgets.hearing import HearingWidget
 from twistream_kit.notebook.widgets.last_picture import KeepsLastPicture
-from twistream_kit.pending import Guard
 from twistream_kit.protocol import from_twilio, to_twilio
 from twistream_kit.protocol.marks import UNNAMED
 from twistream_kit.protocol.playout import BYTES_PER_SECOND, PlayoutModel

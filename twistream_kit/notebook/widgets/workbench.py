@@ -23,6 +23,7 @@ import ipywidgets as widgets
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.load import load_clip
 from twistream_kit.errors import ServerStopped, TwistreamError, WrongState, WrongType
+from twistream_kit.guard import Guard
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.live.stream.stream import MediaStream
 from twistream_kit.notebook.display.display import render_html, show_figures
@@ -40,7 +41,7 @@ from twistream_kit.notebook.widgets.phone import PhoneWidget
 from twistream_kit.notebook.widgets.recording_player import RecordingPlayer
 from twistream_kit.notebook.widgets.scope import LiveScope
 from twistream_kit.notebook.widgets.stream_log import StreamLog
-from twistream_kit.pending import Guard, on_worker
+from twistream_kit.pending import on_worker
 from twistream_kit.protocol.signature import remove_user
 from twistream_kit.simulator.phone import Phone
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Generic, Literal, Protocol, TypeVar
 
 from twistream_kit.audio.clip import Clip
-from twistream_kit.pending import Guard, Pending, fulfil
+from twistream_kit.guard import Guard
+from twistream_kit.pending import Pending, fulfil
 from twistream_kit.simulator.call.handset import Handset
 from twistream_kit.simulator.call.mailbox import MailboxSettings, MailboxState
 

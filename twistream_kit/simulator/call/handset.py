@@ -17,7 +17,7 @@ import numpy as np
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import decode_ulaw, encode_ulaw
-from twistream_kit.pending import Guard
+from twistream_kit.guard import Guard
 from twistream_kit.protocol.from_twilio import FRAME_BYTES
 from twistream_kit.protocol.playout import BYTES_PER_SECOND
 from twistream_kit.simulator.line.line import Line

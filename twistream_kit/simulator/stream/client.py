@@ -1,63 +1,39 @@
-"""The WebSocket of one stream: the handshake, the messages sent every 20 ms, and the ending.
+"""The WebSocket of one stream: the messages sent every 20 ms, and the ending.
 
 `StreamLeg` decides which messages are sent; `StreamClient` does the I/O.  It sends without waiting,
 because a hundred calls share one timer.  Data that the server does not read stays in the write
 buffer of the socket; when that is too full, the caller's frames are dropped, as Twilio does
 (PROTOCOL.md §5.1, 31930).
-
-The handshake is the one seen in captures (§2.1): no Origin, no subprotocol, no extensions, and the
-signature in a header with a lower-case name.  Each failure has Twilio's error code (§2.3, §5.1).
-``ws://`` is accepted for loopback only, where a server under development listens; Twilio never
-accepts it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
-from urllib.parse import urlsplit, urlunsplit
 
-from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidHandshake, InvalidURI, WebSocketException
-from websockets.frames import CloseCode, Frame, Opcode
-from websockets.protocol import Event, Protocol, State
-from websockets.uri import parse_uri
+from websockets.protocol import State
 
-from twistream_kit.errors import Severity, WrongState, WrongType, hide_user, join_sentences
-from twistream_kit.pending import LosesTransport
+from twistream_kit.errors import Severity, WrongState, join_sentences
 from twistream_kit.protocol import from_twilio
-from twistream_kit.protocol.ending import BROKEN_PIPE, CLOSED_BY_SERVER, Cause, EndCause
-from twistream_kit.protocol.signature import compute_signed_url, sign
-from twistream_kit.protocol.to_twilio import PROTOCOL_ERROR
-from twistream_kit.protocol.twiml import describe_url_error, is_loopback_host
-from twistream_kit.protocol.url_repair import repair_url
+from twistream_kit.protocol.ending import EndCause
 from twistream_kit.simulator.line.arrival import Arrivals, make_jitter
 from twistream_kit.simulator.model.assumptions import (
-    APPENDS_SLASH_TO_BARE_HOST,
     CLOSE_WAIT_SECONDS,
     CONNECTED_AFTER_SECONDS,
     HALF_OPEN_SECONDS,
-    HANDSHAKE_SECONDS,
-    MESSAGE_LIMIT,
     NORMAL_CLOSE,
     PROTOCOL_ERROR_CLOSE,
     SILENT_END_SECONDS,
     SLOW_READER_SECONDS,
     Behaviour,
-    NormalClose,
 )
 from twistream_kit.simulator.model.debugger import Debugger
-from twistream_kit.simulator.stream._direct_client import DirectClient
-from twistream_kit.simulator.stream.leg import DIGITS, TALKS_ON_ONE_WAY_STREAM, StreamLeg, Warned
-from twistream_kit.simulator.stream.refusal import URL_FORM, StreamFailed, explain_failure
-
-USER_AGENT = "Twilio.TmeWs/1.0"
-"""The User-Agent header of Twilio's handshake [OBS] (§2.1)."""
+from twistream_kit.simulator.stream.ending import StreamEnding, read_ending
+from twistream_kit.simulator.stream.handshake import Socket, open_socket, read_url
+from twistream_kit.simulator.stream.leg import DIGITS, StreamLeg, Warned
+from twistream_kit.simulator.stream.refusal import StreamFailed
 
 OVERFLOW = 31930
 """Twilio's code for a server that reads too slowly, so that caller audio is dropped (§5.1)."""
@@ -131,7 +107,7 @@ class StreamClient:
         self._debugger = debugger
         self._behaviour = behaviour or leg.behaviour
         self._signed_url = signed_url
-        self._connection: _Socket | None = None
+        self._connection: Socket | None = None
         self._reader: asyncio.Task[StreamEnding] | None = None
         self._stopping = False
         self._stopped_by: EndCause | None = None
@@ -383,7 +359,7 @@ class StreamClient:
     def _is_half_open_after_error(self) -> bool:
         return self._behaviour.after_protocol_error == "half-open"
 
-    async def _read(self, connection: _Socket) -> StreamEnding:
+    async def _read(self, connection: Socket) -> StreamEnding:
         count = 0
         try:
             while not self.leg.broken:
@@ -437,7 +413,7 @@ class StreamClient:
         if ending is not None and ending.error_code is not None and not self.leg.broken:
             self._log(ending.error_code, ending.in_words, level=None if ending.failed else "note")
 
-    async def _end_after_error(self, connection: _Socket) -> None:
+    async def _end_after_error(self, connection: Socket) -> None:
         if self._is_half_open_after_error:
             self._leave_open(HALF_OPEN_SECONDS)
             return
@@ -479,7 +455,7 @@ class StreamClient:
         if data := protocol.data_to_send():
             connection.transport.write(b"".join(data))
 
-    def _give_up_later(self, connection: _Socket) -> None:
+    def _give_up_later(self, connection: Socket) -> None:
         """Limit the time of a closing handshake, even if the server never closes TCP."""
         if not self._giving_up:
             self._giving_up = True
@@ -526,252 +502,3 @@ class StreamClient:
             message=warned.message if warned else None,
             objections=warned.objections if warned else (),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class StreamUrl:
-    """The URL to connect to, and the URL to sign.
-
-    Attributes:
-        url: The given URL without its query string and fragment.
-        signed: The URL that the signature is computed over (§10.25).
-        dropped: The query string that was removed, or empty.
-    """
-
-    url: str
-    signed: str
-    dropped: str = ""
-
-
-def read_url(url: str, behaviour: Behaviour) -> StreamUrl:
-    """Parse the URL of a stream as Twilio would.
-
-    Raises:
-        StreamFailed: 31923 if it is not a URL, 31922 if it is not wss (or ws on loopback), 31920
-            if it has a query string and `behaviour` is strict.
-    """
-    if not isinstance(url, str):
-        raise WrongType(f"url is {url!r}; give a string. {URL_FORM}")
-    shown = hide_user(url)
-    if repair := repair_url(url):
-        raise StreamFailed(31923, f"the URL of the stream {repair.problem}", fix=repair.fix)
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise StreamFailed(
-            31923, f"{shown!r} is not a URL: {describe_url_error(url, error)}", fix=URL_FORM
-        ) from error
-    if not url:
-        raise StreamFailed(31923, "the URL of the stream is empty", fix=URL_FORM)
-    if parts.scheme not in ("ws", "wss"):
-        raise StreamFailed(31922, f"{shown!r} is not a wss URL", fix=URL_FORM)
-    if not host:
-        raise StreamFailed(31923, f"{shown!r} is not a URL: it names no host", fix=URL_FORM)
-    if parts.scheme == "ws" and not is_loopback_host(host):
-        fix = "Twilio speaks TLS only: put the server behind a tunnel and use its wss address"
-        raise StreamFailed(31922, f"{shown!r} is not encrypted", fix=fix)
-    if parts.query and behaviour.strict:
-        fix = "Pass values as <Parameter>; they arrive in the start message"
-        raise StreamFailed(31920, f"{shown!r} has a query string", fix=fix)
-    url = urlunsplit(parts._replace(query="", fragment=""))
-    bare = APPENDS_SLASH_TO_BARE_HOST and not parts.path
-    return StreamUrl(url, compute_signed_url(f"{url}/" if bare else url), parts.query)
-
-
-class _Socket(LosesTransport, DirectClient):
-    """A connection that says when a Close frame comes, and that can stop sending after an error.
-
-    Attributes:
-        is_mute_after_error: Whether it stops sending instead of sending a Close frame, once the
-            server has violated the WebSocket protocol.
-        on_close_frame: Called when a Close frame comes, behind all messages before it.
-    """
-
-    is_mute_after_error = False
-    on_close_frame: Callable[[], None] | None = None
-
-    @property
-    def is_closed_by_peer(self) -> bool:
-        """Whether a Close frame of the server came before one was sent."""
-        return self.protocol.close_rcvd_then_sent is True
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Handle the loss; no frame comes any more, so the listener is not kept."""
-        super().connection_lost(exc)
-        self.on_close_frame = None
-
-    def process_event(self, event: Event) -> None:
-        """Take one frame, as the base class does, and note a Close frame."""
-        super().process_event(event)
-        is_close_frame = isinstance(event, Frame) and event.opcode is Opcode.CLOSE
-        if is_close_frame and self.on_close_frame is not None:
-            self.on_close_frame()
-
-    async def take_message(self) -> str | bytes:
-        """Return the next message.
-
-        Unlike `recv`, it does not wait for the end of the TCP connection after `end_messages`.
-
-        Raises:
-            EOFError: If no further message will come.
-        """
-        while True:
-            try:
-                return await self.recv_messages.get()
-            except UnicodeDecodeError as error:
-                problem = f"{error.reason} at position {error.start}"
-                self.protocol.fail(CloseCode.INVALID_DATA, problem)
-            except WebSocketException as error:  # too many fragments
-                self.protocol.fail(CloseCode.MESSAGE_TOO_BIG, str(error))
-            self.send_data()
-
-    def end_messages(self) -> None:
-        """Let `take_message` raise as soon as all messages so far were taken."""
-        self.recv_messages.close()
-
-    @property
-    def is_mute(self) -> bool:
-        """Whether it has stopped sending, because the library has failed the connection."""
-        sent = self.protocol.close_sent
-        return self.is_mute_after_error and sent is not None and sent.code in _OUR_OBJECTIONS
-
-    def abort(self) -> None:
-        """Abort the connection, whatever its transport is by then."""
-        self.transport.abort()
-
-    def send_data(self) -> None:
-        """Write the protocol's pending data, unless the connection is mute."""
-        if self.is_mute:
-            self.protocol.data_to_send()
-        else:
-            super().send_data()
-
-
-async def open_socket(url: str, signed: str, auth_token: str | None) -> _Socket:
-    """Connect and perform the handshake, without following redirects or using proxies.
-
-    It takes at most `HANDSHAKE_SECONDS`.  Cancelling it leaves no socket open.
-
-    Raises:
-        StreamFailed: With Twilio's error code for the failure (§2.3, §5.1).
-    """
-    try:
-        async with asyncio.timeout(HANDSHAKE_SECONDS):
-            return await _connect(url, signed, auth_token)
-    except TimeoutError as error:
-        problem = f"{hide_user(url)} did not answer within {HANDSHAKE_SECONDS:g} s"
-        fix = "Is it the right address, and does anything in between forward WebSockets?"
-        raise StreamFailed(31901, problem, fix=fix) from error
-    except (OSError, EOFError, ValueError, InvalidHandshake, InvalidURI) as error:
-        signed_url = None if auth_token is None else signed
-        raise explain_failure(url, error, signed_url) from error
-
-
-async def _connect(url: str, signed: str, auth_token: str | None) -> _Socket:
-    uri = parse_uri(url)
-    loop = asyncio.get_running_loop()
-
-    def make_protocol() -> _Socket:
-        # Not websockets.connect: it follows redirects, which Twilio does not (§2.3).
-        return _Socket(
-            ClientProtocol(uri, max_size=MESSAGE_LIMIT),
-            ping_interval=None,
-            close_timeout=CLOSE_WAIT_SECONDS,
-        )
-
-    _, connection = await loop.create_connection(
-        make_protocol, uri.host, uri.port, ssl=True if uri.secure else None
-    )
-    headers = {} if auth_token is None else {"x-twilio-signature": sign(auth_token, signed)}
-    try:
-        await connection.handshake(headers, USER_AGENT)
-    except BaseException:
-        connection.transport.abort()
-        with contextlib.suppress(OSError):
-            await asyncio.shield(connection.wait_closed())
-        raise
-    return connection
-
-
-EndingReason = Literal["stopped", "server-closed", "broken", "protocol-error"]
-"""The ways in which a stream ends: by Twilio's side, by a Close frame, without one, by an error."""
-
-_REASONS: dict[Cause, EndingReason] = {
-    "server-closed": "server-closed",
-    "connection-lost": "broken",
-    "protocol-error": "protocol-error",
-}
-"""The way for each cause; all other causes stop the stream from Twilio's side."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamEnding:
-    """How a stream ended.
-
-    Attributes:
-        ended: Who ended it, and why.
-        close_code: The code of the server's Close frame; 1005 for a frame without a code, 1006 for
-            no frame.
-        error_code: The error that Twilio logs for it, or None.
-    """
-
-    ended: EndCause
-    close_code: int
-    error_code: int | None = None
-
-    @property
-    def reason(self) -> EndingReason:
-        """The way in which it ended."""
-        return _REASONS.get(self.ended.cause, "stopped")
-
-    @property
-    def failed(self) -> bool:
-        """Whether the ending is an error; a close with 1000 is not, though it may be logged."""
-        return self.error_code is not None and not self._is_meant
-
-    @property
-    def _is_meant(self) -> bool:
-        return self.reason == "server-closed" and self.close_code == NORMAL_CLOSE
-
-    @property
-    def in_words(self) -> str:
-        """A description of the ending, in one sentence."""
-        words = self.ended.in_words
-        return f"{words}; expected when you meant to end the stream" if self._is_meant else words
-
-
-def read_ending(
-    protocol: Protocol,
-    *,
-    broken: bool,
-    stopped_by: EndCause | None,
-    normal_close: NormalClose,
-) -> StreamEnding:
-    """Return how the stream of a closed connection ended.
-
-    Args:
-        protocol: The protocol of the closed connection.
-        broken: Whether the server sent a message on a unidirectional stream.
-        stopped_by: Who ended the stream at Twilio's side; None if nobody did.
-        normal_close: What is logged for a close with 1000 (§10.5).
-    """
-    received, sent = protocol.close_rcvd, protocol.close_sent
-    code = int(received.code) if received else int(CloseCode.ABNORMAL_CLOSURE)
-    ours = int(sent.code) if sent else None
-    if broken:
-        ended = EndCause("protocol-error", ours, detail=TALKS_ON_ONE_WAY_STREAM)
-        return StreamEnding(ended, code, PROTOCOL_ERROR)
-    if stopped_by is not None:
-        return StreamEnding(stopped_by, code)
-    if received is not None:
-        is_silent = code == NORMAL_CLOSE and normal_close == "silent"
-        ended = EndCause("server-closed", code, received.reason)
-        return StreamEnding(ended, code, None if is_silent else CLOSED_BY_SERVER)
-    if sent is not None and sent.code in _OUR_OBJECTIONS:
-        ended = EndCause("protocol-error", ours, detail=sent.reason)
-        return StreamEnding(ended, code, PROTOCOL_ERROR)
-    return StreamEnding(EndCause("connection-lost", code), code, BROKEN_PIPE)
-
-
-_OUR_OBJECTIONS = (CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_DATA, CloseCode.MESSAGE_TOO_BIG)

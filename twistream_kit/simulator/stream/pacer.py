@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from twistream_kit.diagnosis.histogram import Histogram
-from twistream_kit.pending import Guard
+from twistream_kit.guard import Guard
 from twistream_kit.protocol.from_twilio import PTIME_MS
 
 Tick = Callable[[float], None]

@@ -1,0 +1,91 @@
+"""``twistream faults``: streams of a server that break, and what it survives."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from twistream_kit.commands._call_options import add_auth_token as _add_auth_token
+from twistream_kit.commands._call_options import add_parameters as _add_parameters
+from twistream_kit.commands._call_options import add_url as _add_url
+from twistream_kit.commands._call_options import parse_parameters as _parse_parameters
+from twistream_kit.commands._call_options import read_variable as _read_variable
+from twistream_kit.commands._call_options import save_junit_error as _save_junit_error
+from twistream_kit.commands._call_options import wait as _wait
+from twistream_kit.commands.parser import AddCommand
+from twistream_kit.commands.terminal import FINE, OBJECTIONS
+from twistream_kit.commands.terminal import print_text as _print
+from twistream_kit.errors import CallRefused, SettingsError
+
+
+def add_faults(add_command: AddCommand) -> None:
+    """Add the command and its options."""
+    _add_fault_options(
+        add_command("faults", _try_faults, "break streams of a server, and say what it survives")
+    )
+
+
+def _add_fault_options(faults: argparse.ArgumentParser) -> None:
+    _add_url(faults)
+    faults.add_argument(
+        "--only",
+        action="append",
+        metavar="NAME",
+        help="try this fault; may be repeated, all are tried if left out: half-open, no-close …",
+    )
+    faults.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="decide the order with this number"
+    )
+    faults.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="multiply how long faults last with this: 0.1 is quicker, and less like Twilio",
+    )
+    faults.add_argument(
+        "--pid",
+        type=int,
+        metavar="N",
+        help="also say what each fault leaves in this process: memory, descriptors, threads",
+    )
+    faults.add_argument(
+        "--remote", action="store_true", help="let URL be on another machine, which may suffer"
+    )
+    faults.add_argument("--json", action="store_true", help="print the report as JSON")
+    faults.add_argument(
+        "--junit", type=Path, metavar="FILE", help="write the faults as test cases of JUnit"
+    )
+    faults.add_argument("--force", action="store_true", help="let --junit replace a file")
+    _add_parameters(faults)
+    _add_auth_token(faults)
+
+
+def _try_faults(arguments: argparse.Namespace) -> int:
+    from twistream_kit.simulator.fault_report import save_fault_junit
+    from twistream_kit.simulator.faults import inject_faults
+    from twistream_kit.simulator.report import check_junit
+
+    if arguments.junit:
+        check_junit(arguments.junit, overwrite=arguments.force)
+    options: dict[str, Any] = {"parameters": _parse_parameters(arguments.param)}
+    if arguments.auth_token_from:
+        options["auth_token"] = _read_variable(arguments.auth_token_from)
+    for name in ("only", "seed", "scale", "pid", "remote"):
+        options[name] = getattr(arguments, name)
+    try:
+        report = _wait(inject_faults(arguments.url, **options))
+    except CallRefused as error:
+        if arguments.junit:
+            _save_junit_error("faults", error, arguments.junit, overwrite=arguments.force)
+        raise
+    except (TypeError, ValueError) as error:
+        raise SettingsError(str(error)) from error
+    _print(json.dumps(report.to_dict(), indent=2) if arguments.json else report)
+    if arguments.junit:
+        save_fault_junit(report, arguments.junit, overwrite=arguments.force)
+        _print(f"saved {arguments.junit}", file=sys.stderr)
+    return FINE if report.ok else OBJECTIONS

@@ -1,0 +1,185 @@
+"""``twistream load``: many calls at once to a server, and limits for them."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twistream_kit.commands._call_options import add_lines as _add_lines
+from twistream_kit.commands._call_options import parse_limit as _parse_limit
+from twistream_kit.commands._call_options import parse_parameters as _parse_parameters
+from twistream_kit.commands._call_options import read_lines as _read_lines
+from twistream_kit.commands._call_options import read_variable as _read_variable
+from twistream_kit.commands._call_options import save_junit_error as _save_junit_error
+from twistream_kit.commands._call_options import write_text as _write_text
+from twistream_kit.commands.parser import AddCommand
+from twistream_kit.commands.terminal import FINE, INTERRUPTED, OBJECTIONS
+from twistream_kit.commands.terminal import print_text as _print
+from twistream_kit.errors import CallRefused, SettingsError, TwistreamError
+
+if TYPE_CHECKING:
+    from twistream_kit.diagnosis.load import LoadReport
+
+
+_LOAD_LIMITS = {
+    "max_first_sound": ("first_sound_ms", "MS", "the first sound comes later after the start"),
+    "max_response": ("response_ms", "MS", "an answer comes later after the caller's speech"),
+    "max_barge_in": ("barge_in_ms", "MS", "the server goes on for longer when interrupted"),
+    "max_late": ("late_percent", "PERCENT", "more of the server's sound comes too late"),
+    "max_failed": ("failed_percent", "PERCENT", "more calls fail; 0 if left out"),
+}
+"""The options that are limits: the name of each in a report, its unit and what it forbids."""
+
+
+def add_load(add_command: AddCommand) -> None:
+    """Add the command and its options."""
+    _add_load_options(
+        add_command("load", _load, "make many calls at once to a server, and hold it to limits")
+    )
+
+
+def _add_load_options(load: argparse.ArgumentParser) -> None:
+    load.add_argument("url", metavar="URL", help="ws:// on this machine, or wss://… with --remote")
+    load.add_argument(
+        "--calls", type=int, default=50, metavar="N", help="how many calls at once; 50 if left out"
+    )
+    load.add_argument(
+        "--seconds", type=float, default=30, metavar="S", help="the length of each; 30 if left out"
+    )
+    load.add_argument(
+        "--ramp",
+        type=float,
+        default=5,
+        metavar="S",
+        help="begin the calls one after the other within so many seconds; 5 if left out",
+    )
+    load.add_argument(
+        "--script", type=Path, metavar="FILE", help="let each caller act as this TOML file says"
+    )
+    load.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="decide what the script leaves to chance"
+    )
+    load.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a custom parameter, in which {call} is the number of the call; may be repeated",
+    )
+    _add_lines(load)
+    load.add_argument(
+        "--expect-silence", action="store_true", help="accept calls in which nothing is heard"
+    )
+    load.add_argument(
+        "--auth-token-from",
+        metavar="VARIABLE",
+        help="sign the handshakes with the token in this environment variable",
+    )
+    for option, (_, unit, what) in _LOAD_LIMITS.items():
+        kind = _parse_limit if unit == "MS" else _parse_percent
+        load.add_argument(
+            f"--{option.replace('_', '-')}", type=kind, metavar=unit, help=f"fail if {what}"
+        )
+    load.add_argument(
+        "--sample",
+        type=int,
+        default=1,
+        metavar="N",
+        help="record so many of the calls and review their sound; 1 if left out",
+    )
+    load.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="make the calls in so many processes; 1 if left out",
+    )
+    load.add_argument(
+        "--remote", action="store_true", help="let URL be on another machine, which gets the calls"
+    )
+    load.add_argument("--json", action="store_true", help="print the report as JSON")
+    load.add_argument(
+        "--junit", type=Path, metavar="FILE", help="write the limits as test cases of JUnit"
+    )
+    load.add_argument("--force", action="store_true", help="let --junit replace an existing file")
+
+
+def _parse_percent(text: str) -> float:
+    try:
+        percent = float(text)
+    except ValueError:
+        percent = math.nan
+    if not 0 <= percent <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share: give a percentage, such as 0.5")
+    return percent
+
+
+def _load(arguments: argparse.Namespace) -> int:
+    from twistream_kit.simulator.report import check_junit
+
+    if arguments.junit:
+        check_junit(arguments.junit, overwrite=arguments.force)
+    try:
+        report = _run_load(arguments)
+    except CallRefused as error:
+        if arguments.junit:
+            _save_junit_error("load", error, arguments.junit, overwrite=arguments.force)
+        raise
+    except (TypeError, ValueError) as error:
+        if isinstance(error, SettingsError) or not isinstance(error, TwistreamError):
+            raise
+        raise SettingsError(str(error)) from error
+    _print(report.to_json().rstrip() if arguments.json else report)
+    if arguments.junit:
+        _write_text(report.to_junit(), arguments.junit, overwrite=arguments.force)
+    if report.is_interrupted:
+        return INTERRUPTED
+    return FINE if report.ok else OBJECTIONS
+
+
+def _run_load(arguments: argparse.Namespace) -> LoadReport:
+    from concurrent.futures import ProcessPoolExecutor
+    from contextlib import ExitStack
+    from multiprocessing import get_context
+
+    from twistream_kit.simulator.load import simulate_calls
+
+    limits = {name: getattr(arguments, option) for option, (name, _, _) in _LOAD_LIMITS.items()}
+    token = arguments.auth_token_from
+    with ExitStack() as stack:
+        executor = None
+        if arguments.workers > 1:
+            pool = ProcessPoolExecutor(arguments.workers, mp_context=get_context("spawn"))
+            executor = stack.enter_context(pool)
+        pending = simulate_calls(
+            arguments.url,
+            arguments.calls,
+            seconds=arguments.seconds,
+            ramp_seconds=arguments.ramp,
+            script=arguments.script,
+            seed=arguments.seed,
+            parameters=_NumberedParameters(_parse_parameters(arguments.param)),
+            auth_token=_read_variable(token) if token else None,
+            expect_silence=arguments.expect_silence,
+            limits={name: limit for name, limit in limits.items() if limit is not None},
+            sample=arguments.sample,
+            executor=executor,
+            workers=arguments.workers,
+            remote=arguments.remote,
+            **_read_lines(arguments),
+        )
+        return pending.result()
+
+
+class _NumberedParameters:
+    """Custom parameters, in which ``{call}`` is the number of the call; it can be pickled."""
+
+    def __init__(self, parameters: dict[str, str]) -> None:
+        self._parameters = parameters
+
+    def __call__(self, number: int) -> dict[str, str]:
+        return {
+            name: value.replace("{call}", str(number)) for name, value in self._parameters.items()
+        }
