@@ -12,6 +12,7 @@ import json
 import math
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -516,7 +517,13 @@ def _run_load(arguments: argparse.Namespace) -> LoadReport:
     with ExitStack() as stack:
         executor = None
         if arguments.workers > 1:
-            pool = ProcessPoolExecutor(arguments.workers, mp_context=get_context("spawn"))
+            pool = ProcessPoolExecutor(
+                arguments.workers,
+                mp_context=get_context("spawn"),
+                # A terminal interrupts them as well, at any point; the run tells them to end.
+                initializer=signal.signal,
+                initargs=(signal.SIGINT, signal.SIG_IGN),
+            )
             executor = stack.enter_context(pool)
         pending = simulate_calls(
             arguments.url,

@@ -259,6 +259,8 @@ class LoadReport:
         is_interrupted: Whether the run was ended early.
         recorded: The report of each call that was recorded and reviewed, by its number.
         line: What the lines of the callers do, in words; empty if nothing.
+        notes: What is good to know, and makes nothing unreliable: a share that could not have been
+            stopped.
 
     Example:
         >>> import twistream_kit as kit
@@ -284,6 +286,7 @@ class LoadReport:
     is_interrupted: bool = False
     recorded: Mapping[int, Any] = field(default_factory=dict, compare=False)
     line: str = ""
+    notes: Series[Objection] = field(default_factory=lambda: Series[Objection].of((), "notes"))
 
     @property
     def first_sound_ms(self) -> LoadFigure:
@@ -410,6 +413,7 @@ class LoadReport:
             "limits": dict(self.limits),
             "cases": self.list_cases(),
             "invalid": [each.to_dict() | {"text": str(each)} for each in self.invalid],
+            "notes": [each.to_dict() | {"text": str(each)} for each in self.notes],
             "failed": self.failed,
             "failed_percent": round(self.failed_percent, 3),
             "late_percent": round(self.late_percent, 3),
@@ -437,6 +441,7 @@ class LoadReport:
     def __repr__(self) -> str:
         lines = [f"{say_number(len(self.calls), 'call')} at once: {self.verdict}"]
         lines += [f"  invalid: {each}" for each in self.invalid]
+        lines += [f"  note: {each}" for each in self.notes]
         lines += [f"  {name}: {failure}" for name, failure in self.list_cases().items() if failure]
         about = self.describe()
         del about["verdict"]

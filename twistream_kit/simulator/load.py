@@ -63,7 +63,8 @@ def simulate_calls(
 
     While ``result()`` waits it shows a progress bar, or a line each second where there is no
     terminal.  Its first interrupt (Ctrl-C) lets all callers hang up and returns the report of what
-    was measured; ``stop()`` does the same.
+    was measured; ``stop()`` does the same.  Both end shares elsewhere, too: those connect to this
+    process over TCP, from this machine or, if some run on others, over the network.
 
     Args:
         url: The server's WebSocket: wss, or ws on this machine.
