@@ -72,7 +72,7 @@ class LinkAddress:
     Attributes:
         host: The name of the machine of the run.
         near: For shares on that machine.
-        far: For shares on others, the likeliest first.
+        far: For shares on others, the most probable first.
         token: The secret of the run.
     """
 
