@@ -36,8 +36,9 @@ from twistream_kit.pending import Pending, Subject
 from twistream_kit.protocol.signature import sign
 from twistream_kit.simulator import _load_link, _load_run
 from twistream_kit.simulator._load_link import ShareListener
+from twistream_kit.simulator._load_machine import check_descriptors
 from twistream_kit.simulator._load_run import LoadRun, build_report, compare_clocks
-from twistream_kit.simulator._load_share import ShareOrder, Watch, check_descriptors, run_share
+from twistream_kit.simulator._load_share import ShareOrder, Watch, run_share
 from twistream_kit.simulator._load_validity import MOST_LATE_START_SECONDS, object_to
 from twistream_kit.simulator._own_thread import on_own_thread
 from twistream_kit.simulator._remote import refuse_remote
@@ -112,6 +113,8 @@ async def test_each_call_has_its_own_parameters_signature_and_sid() -> None:
     assert [(share.number, share.pid) for share in report.shares] == [(1, os.getpid())]
     assert report.calls[0].ends - report.calls[0].begins > 0.3
     assert len(report.own_late_ms) > 50
+    if sys.platform == "linux":
+        assert report.shares[0].waited is not None
     assert len(report.echo_idle_ms)
     assert len(report.echo_loaded_ms)
 
@@ -369,6 +372,22 @@ def test_what_a_share_did_wrong_is_said(
     assert str(found).startswith(sentence)
     assert found.consequence
     assert found.fix
+
+
+@pytest.mark.parametrize(
+    ("waited", "advice"),
+    [
+        (None, "Make fewer calls from one process"),
+        (0.1, "Make fewer calls from one process"),
+        (0.39, "Make fewer calls from one process"),  # it is busy itself, with another thread
+        (0.6, "It waited for a core 60% of the time, and used 40% of one: end other programs"),
+    ],
+)
+def test_late_frames_are_blamed_on_other_programs_that_had_the_core(
+    waited: float | None, advice: str
+) -> None:
+    [found] = object_to(replace(SHARE, own_late_ms=50.0, waited=waited), 0.0, is_compared=True)
+    assert found.fix.startswith(advice)
 
 
 # Several processes.

@@ -50,6 +50,9 @@ SHARES: Mapping[str, str] = {
 
 _DECIMALS = re.compile(r"\d+\.\d+(?= m?s\b)")
 
+LEAST_WAIT = 0.05
+"""A share that waited for a core for less of the time had it for itself."""
+
 DEFAULT_LIMITS: Mapping[str, float] = {"failed_percent": 0.0}
 """Without limits no call may fail."""
 
@@ -110,6 +113,8 @@ class LoadShare:
         own_late_ms: How late its own frames were (99th percentile).
         machine_busy: The share of all cores of its machine that was used meanwhile; None without
             psutil, which the extra ``load`` brings.
+        waited: The share of the time in which its calls had something to do and other programs had
+            the core; None where the system (Linux) does not say it.
     """
 
     number: int
@@ -120,6 +125,7 @@ class LoadShare:
     busy: float
     own_late_ms: float
     machine_busy: float | None = None
+    waited: float | None = None
 
     def __repr__(self) -> str:
         return (
@@ -395,6 +401,9 @@ class LoadReport:
         machines = [each.machine_busy for each in self.shares if each.machine_busy is not None]
         if machines:
             said["callers' core"] += f", of the whole machine {max(machines):.0%}"
+        waits = [each.waited for each in self.shares if each.waited is not None]
+        if waits and max(waits) >= LEAST_WAIT:
+            said["callers' core"] += f"; waited for it {max(waits):.0%} of the time"
         if self.recorded:
             said["recorded"] = f"call {', '.join(map(str, self.recorded))}: report.recorded[number]"
         return said

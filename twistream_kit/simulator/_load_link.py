@@ -162,9 +162,9 @@ class ShareListener:
         if not others or self._loop is None or self._near is None:
             return
         for address in find_ways(others):
-            listening = asyncio.run_coroutine_threadsafe(self._listen(address), self._loop)
+            opening = asyncio.run_coroutine_threadsafe(self._listen(address), self._loop)
             with suppress(OSError, TimeoutError):
-                self._far.append(listening.result(limit))
+                self._far.append(opening.result(limit))
 
     def stop(self) -> None:
         """Let all shares end, those as well that connect later; callable from any thread."""

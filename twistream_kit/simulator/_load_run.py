@@ -21,12 +21,11 @@ from twistream_kit.errors import NoResultYet, Objection, TwistreamError, WrongSt
 from twistream_kit.listing import Series
 from twistream_kit.pending import Pending, ReentrantLoop, Subject, get_running_loop
 from twistream_kit.simulator._load_link import Counts, ShareListener
+from twistream_kit.simulator._load_machine import WorkerClock, measure_clock
 from twistream_kit.simulator._load_share import (
     ShareOrder,
     ShareResult,
     Watch,
-    WorkerClock,
-    measure_clock,
     run_share,
 )
 from twistream_kit.simulator._own_thread import on_own_thread

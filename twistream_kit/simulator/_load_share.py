@@ -9,7 +9,6 @@ evaluated after the last one has ended, so that it delays none.
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
 import socket
 import statistics
@@ -20,16 +19,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from twistream_kit.diagnosis.histogram import Histogram
 from twistream_kit.diagnosis.load import LoadCall, LoadShare
-from twistream_kit.errors import CallRefused, Objection, TwistreamError, sort_by_severity
+from twistream_kit.errors import CallRefused, Objection, sort_by_severity
 from twistream_kit.protocol.from_twilio import PTIME_MS
 from twistream_kit.simulator._calls_loop import SharedLoop, run_call
-from twistream_kit.simulator._load_link import LinkAddress, ShareLink, is_reachable
+from twistream_kit.simulator._load_link import LinkAddress, ShareLink
+from twistream_kit.simulator._load_machine import check_descriptors, measure_machine, read_wait
 from twistream_kit.simulator._load_validity import note_link, object_to
+from twistream_kit.simulator._short_collections import leave_out_what_is_there, shorten_collections
 from twistream_kit.simulator.caller import Script
 from twistream_kit.simulator.line.line import Line
 from twistream_kit.simulator.model.assumptions import Behaviour
@@ -156,59 +156,8 @@ class Watch:
 
 def run_share(order: ShareOrder, watch: Watch | None = None) -> ShareResult:
     """Make the calls of a share, and return what was measured; an interrupt ends it early."""
-    return _ShareRun(order, watch or Watch()).run()
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerClock:
-    """What one worker of an executor has said of itself; it can be pickled.
-
-    Attributes:
-        host: The name of its machine.
-        pid: The number of its process.
-        at: Its wall clock when it began.
-        took: How long it was busy, in seconds.
-        is_linked: Whether it can connect to the one who asked.
-    """
-
-    host: str
-    pid: int
-    at: float
-    took: float
-    is_linked: bool
-
-
-def measure_clock(_number: int, seconds: float, link: LinkAddress | None = None) -> WorkerClock:
-    """Read the clock of a worker, try its connection, and keep it busy for some time."""
-    now, began = time.time(), time.monotonic()
-    is_linked = is_reachable(link)
-    left = began + seconds - time.monotonic()
-    threading.Event().wait(max(0.0, left))  # so that each worker of an executor gets one
-    took = time.monotonic() - began
-    return WorkerClock(socket.gethostname(), os.getpid(), now, took, is_linked)
-
-
-def check_descriptors(calls: int) -> None:
-    """Refuse calls for which this process may not open enough sockets.
-
-    Raises:
-        TwistreamError: If the limit is too low.
-    """
-    try:
-        import resource
-    except ImportError:  # Windows, which has no such limit
-        return
-    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = calls + 64
-    folder = Path("/proc/self/fd") if Path("/proc/self/fd").is_dir() else Path("/dev/fd")
-    if folder.is_dir():
-        needed += sum(1 for _ in folder.iterdir())
-    if most != resource.RLIM_INFINITY and needed > most:
-        raise TwistreamError(
-            f"{calls} calls need about {needed} file descriptors, and this process may open {most}",
-            consequence="Some calls would fail, and look as if the server had refused them",
-            fix=f"Allow more before Python starts (ulimit -n {2 * needed}), or make fewer calls",
-        )
+    with shorten_collections():
+        return _ShareRun(order, watch or Watch()).run()
 
 
 @dataclass(slots=True)
@@ -243,6 +192,8 @@ class _ShareRun:
         self._has_begun = False
         self._cpu: list[tuple[float, float]] = []
         self._machine: list[tuple[float, float]] = []
+        self._calls_thread: int | None = None
+        self._waited: float | None = None
         self._began = 0.0
         self._is_interrupted = False
 
@@ -255,7 +206,7 @@ class _ShareRun:
         if self._link is not None:
             self._link.begin()
         run_call(self._measure_echo, self._is_echo_over.set)
-        late = 0.0
+        late, waited_before = 0.0, None
         self._began = time.monotonic()
         clock = time.time() - self._began
         try:
@@ -264,6 +215,7 @@ class _ShareRun:
                 clock = time.time() - time.monotonic()
                 self._began = time.monotonic() - late
                 self._has_begun = True
+                waited_before = read_wait(self._calls_thread)
                 self._begin_calls()
                 self._wait_for_ends()
             except KeyboardInterrupt:  # in a process of a pool, which a terminal interrupts, too
@@ -271,6 +223,9 @@ class _ShareRun:
             self._end_early()
             jump = time.time() - time.monotonic() - clock
             seconds = time.monotonic() - self._began
+            waited = read_wait(self._calls_thread)  # while the echo keeps the thread alive
+            if waited is not None and seconds > 0:
+                self._waited = (waited - (waited_before or 0.0)) / seconds
         finally:
             self._is_echo_over.set()
             if self._link is not None:
@@ -307,6 +262,7 @@ class _ShareRun:
             run_call(partial(self._make_call, call), partial(self._give_up, call))
 
     def _wait_for_ends(self) -> None:
+        leave_out_what_is_there()  # all calls, which are many objects
         starts = self._order.starts.values()
         until = self._began + max(starts, default=0.0) + self._order.seconds + _GRACE_SECONDS
         while self._watch.ended < self._watch.begun and time.monotonic() < until:
@@ -335,7 +291,7 @@ class _ShareRun:
         now = time.monotonic()
         if not self._cpu or now - self._cpu[-1][0] >= 1.0:
             self._cpu.append((now, time.process_time()))
-            if (busy := _measure_machine()) is not None:
+            if (busy := measure_machine()) is not None:
                 self._machine.append((now, busy))
 
     def _find_busy(self) -> float:
@@ -387,6 +343,7 @@ class _ShareRun:
                 writer.write(data)
             writer.close()
 
+        self._calls_thread = threading.get_native_id()
         try:
             server = await asyncio.start_server(echo, "127.0.0.1", 0)
             port = server.sockets[0].getsockname()[1]
@@ -421,6 +378,7 @@ class _ShareRun:
             busy,
             own_late_ms.find(0.99) if len(own_late_ms) else 0.0,
             self._find_machine_busy(),
+            self._waited,
         )
         is_compared = self._order.begin_at is None or self._host in self._order.offsets
         reports = {call.number: _make_report(call) for call in self._calls}
@@ -440,15 +398,6 @@ class _ShareRun:
             self._is_interrupted,
             tuple(note_link(share, self._link_fault)),
         )
-
-
-def _measure_machine() -> float | None:
-    """Return the share of all cores in use since the last time, if psutil (extra load) is there."""
-    try:
-        psutil: Any = importlib.import_module("psutil")
-    except ImportError:
-        return None
-    return float(psutil.cpu_percent(None)) / 100
 
 
 def _hang_up(call: _BegunCall) -> None:

@@ -8,6 +8,9 @@ from twistream_kit.errors import Objection
 MOST_LATE_MS = 10.0
 """Own frames that are later than this (99th percentile) make a run invalid."""
 
+MOST_WAITED = 0.2
+"""One that waits for a core for more of the time than this shares it with other programs."""
+
 MOST_BUSY = 0.95
 """A process that uses more of a core than this has no time left for another call."""
 
@@ -37,7 +40,7 @@ def object_to(share: LoadShare, jump: float, *, is_compared: bool) -> list[Objec
             f"sent its own frames late: 1 of 100 by {share.own_late_ms:.0f} ms or more, and "
             f"{MOST_LATE_MS:g} ms is the limit",
             "Times of the server may be too long by as much",
-            "Make fewer calls from one process, or divide them: executor=, workers=",
+            _advise(share),
         )
     if share.busy > MOST_BUSY:
         add(
@@ -64,6 +67,21 @@ def object_to(share: LoadShare, jump: float, *, is_compared: bool) -> list[Objec
             "Run it again, or let one task at a time run on each worker",
         )
     return found
+
+
+def _advise(share: LoadShare) -> str:
+    """Return what to do about own frames that were late: whose fault it was, where that is known.
+
+    A process that takes little of a core, and has to wait for it, is not the one that has too much
+    to do.
+    """
+    divide = "Make fewer calls from one process, or divide them: executor=, workers="
+    if share.waited is None or share.waited < MOST_WAITED or share.waited < share.busy:
+        return divide
+    return (
+        f"It waited for a core {share.waited:.0%} of the time, and used {share.busy:.0%} of one: "
+        "end other programs on this machine, or let the server run on another one"
+    )
 
 
 def note_link(share: LoadShare, fault: str) -> list[Objection]:

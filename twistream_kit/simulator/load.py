@@ -18,8 +18,9 @@ from twistream_kit.diagnosis.load import LoadReport, check_limits
 from twistream_kit.errors import WrongType, WrongValue, hide_user, is_finite
 from twistream_kit.pending import Pending, Subject, fail, fulfil
 from twistream_kit.simulator._calls_loop import begin_thread
+from twistream_kit.simulator._load_machine import check_descriptors
 from twistream_kit.simulator._load_run import LoadRun, build_report, require_workers, run_shares
-from twistream_kit.simulator._load_share import ShareOrder, Watch, check_descriptors, run_share
+from twistream_kit.simulator._load_share import ShareOrder, Watch, run_share
 from twistream_kit.simulator._remote import refuse_remote
 from twistream_kit.simulator.caller import Script, Step, make_script
 from twistream_kit.simulator.line.line import Line
