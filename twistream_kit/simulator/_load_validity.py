@@ -40,7 +40,7 @@ def object_to(share: LoadShare, jump: float, *, is_compared: bool) -> list[Objec
             f"sent its own frames late: 1 of 100 by {share.own_late_ms:.0f} ms or more, and "
             f"{MOST_LATE_MS:g} ms is the limit",
             "Times of the server may be too long by as much",
-            _advise(share),
+            _find_remedy(share),
         )
     if share.busy > MOST_BUSY:
         add(
@@ -69,7 +69,7 @@ def object_to(share: LoadShare, jump: float, *, is_compared: bool) -> list[Objec
     return found
 
 
-def _advise(share: LoadShare) -> str:
+def _find_remedy(share: LoadShare) -> str:
     """Return what to do about own frames that were late: whose fault it was, where that is known.
 
     A process that takes little of a core, and has to wait for it, is not the one that has too much
