@@ -8,9 +8,12 @@ import re
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import callers
+import load
 import pytest
 import turn_server
 import turn_truth
@@ -289,3 +292,29 @@ def test_the_benchmarks_know_all_their_parts_by_name():
 
 def test_the_table_of_the_benchmarks_says_which_machine_it_was():
     assert "cores" in run("--tiny", "import").stdout
+
+
+@pytest.mark.parametrize(
+    ("invalid", "made", "greatest", "above"),
+    [
+        ({200, 250}, [100, 150, 200, 250], 150, [200, 250]),
+        ({150, 250, 300}, [100, 150, 200, 250, 300], 200, [250, 300]),
+        ({100, 150}, [100, 150], None, [100, 150]),
+        (set(), [100, 150, 200, 250, 300], 300, []),
+        ({300}, [100, 150, 200, 250, 300], 250, [300]),
+    ],
+)
+def test_the_load_goes_up_until_two_runs_in_a_row_are_invalid(
+    invalid, made, greatest, above, monkeypatch
+):
+    monkeypatch.setattr(load, "MOST_CALLS", 300)
+    levels = []
+
+    def run(level):
+        levels.append(level)
+        return SimpleNamespace(asked=level, valid=level not in invalid)
+
+    valid, found = load.find_limit(count(100, 50), run)
+    assert levels == made
+    assert (valid and valid.asked) == greatest
+    assert [report.asked for report in found] == above

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from xml.etree import ElementTree
 import pytest
 from websockets.sync.server import ServerConnection, serve
 
+from support.waiting import until
 from twistream_kit import cli
 from twistream_kit.audio.clip import Clip
 
@@ -116,29 +118,43 @@ def test_options_of_load_that_make_no_sense_are_usage_errors(
 
 
 @pytest.mark.slow
-def test_an_interrupted_load_prints_what_it_has() -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_interrupted_load_prints_what_it_has(workers: str) -> None:
     customers: list[str] = []
     with greeter(customers) as url:
         command = [sys.executable, "-m", "twistream_kit", "load", url, "--calls", "40"]
         process = subprocess.Popen(
-            [*command, "--seconds", "60", "--ramp", "20"],
+            [*command, "--seconds", "600", "--ramp", "20", "--workers", workers],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         assert process.stderr is not None
-        while "under way" not in process.stderr.readline():
-            pass
-        process.send_signal(signal.SIGINT)
+        until(lambda: len(customers) >= 4, 60)
+        os.killpg(process.pid, signal.SIGINT)  # to its workers as well, as a terminal does
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "of 40 to ws://127.0.0.1" in out
+    assert f"from {workers} process" in out
+    assert "  note: " not in out
     assert "Traceback" not in err
 
 
 @pytest.mark.slow
-def test_load_from_two_processes(run: Run) -> None:
+def test_load_from_two_processes_over_a_line(run: Run) -> None:
     with greeter([]) as url:
-        code, out, _ = run(url, "--calls", 4, "--seconds", 1, "--ramp", 0.2, "--workers", 2)
-    assert code in (0, 1), "1 on a busy machine"
-    assert "from 2 processes" in out
+        code, out, err = run(
+            url, "--calls", 4, "--seconds", 1, "--ramp", 0.2, "--workers", 2, "--line", "mobile",
+            "--line-seed", 7, "--json",
+        )  # fmt: skip
+    report = json.loads(out)
+    assert code == (0 if report["ok"] else 1), "1 on a busy machine, which is said"
+    assert report["failed"] == 0
+    assert report["line"].startswith("Line('mobile', seed=7): ")
+    assert [call["number"] for call in report["calls"]] == [1, 2, 3, 4]
+    assert {share["pid"] for share in report["shares"]}.isdisjoint({os.getpid()})
+    assert len({share["pid"] for share in report["shares"]}) == 2
+    # The delay of the way back, 100 ms, is in the time to the first sound.
+    assert all(call["first_sound_ms"] >= 100 for call in report["calls"])
+    assert "4 of 4 calls ended, 0 under way" in err

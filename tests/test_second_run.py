@@ -59,7 +59,9 @@ def test_what_passes_then_is_named_and_the_run_succeeds(run):
     code, said = run("number == 0 or not is_first", 3)
     assert code == 0, said
     printed = said.split("= second run =")[-1]
-    assert "what made the first one fail?\ntest_it.py::test_of[1]\ntest_it.py::test_of[2]" in printed
+    assert (
+        "what made the first one fail?\ntest_it.py::test_of[1]\ntest_it.py::test_of[2]" in printed
+    )
     assert "2 passed" in said
 
 

@@ -1,10 +1,15 @@
 """Times in bins that grow: merged without loss, percentiles to 1 %."""
 
+import json
 import math
 import pickle
 import random
+from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from twistream_kit.diagnosis.histogram import Histogram
 from twistream_kit.errors import WrongState
@@ -42,6 +47,60 @@ def test_shares_that_are_merged_are_as_the_whole():
     assert [merged.find(share) for share in SHARES] == [
         Histogram(values).find(share) for share in SHARES
     ]
+
+
+# The times of a real run of 120 calls, as tests/support/record_load.py has recorded them.
+RECORDED = json.loads(Path(__file__).with_name("load_samples.json").read_text("utf-8"))
+FIGURES = ("first_sound_ms", "response_ms", "barge_in_ms", "gap_ms", "own_late_ms")
+
+
+def merge_shares(values, shares, seed):
+    """Give each value to a share by chance, as an executor gives calls, and merge all shares."""
+    chance = random.Random(seed)
+    parts = [[] for _ in range(shares)]
+    for value in values:
+        chance.choice(parts).append(value)
+    chance.shuffle(parts)
+    merged = Histogram()
+    for part in parts:
+        merged.merge(pickle.loads(pickle.dumps(Histogram(part))))
+    return merged
+
+
+def check_within_one_bin(histogram, values):
+    """Compare with the percentiles that numpy finds in all the values."""
+    for percent in (1, 25, 50, 75, 90, 95, 99, 99.9, 100):
+        right = np.percentile(values, percent, method="inverted_cdf")
+        found = histogram.find(percent / 100)
+        begin, end = right * (1 - 1e-9), max(0.01, right * 1.01) * (1 + 1e-9)
+        assert begin <= found <= end, (percent, right, found)
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_a_recorded_run_that_is_split_and_merged_has_the_same_percentiles(figure):
+    values = RECORDED[figure]
+    assert len(values) >= 100
+    whole = Histogram(values)
+    check_within_one_bin(whole, values)
+    for shares in range(1, 9):
+        merged = merge_shares(values, shares, seed=shares)
+        assert merged == whole
+        assert merged.list_bins() == whole.list_bins()
+        check_within_one_bin(merged, values)
+
+
+@given(
+    values=st.lists(st.floats(0, 1e6), min_size=1, max_size=200),
+    never=st.integers(0, 3),
+    shares=st.integers(1, 8),
+    seed=st.integers(0, 2**32),
+)
+def test_whatever_is_split_and_merged_has_the_same_percentiles(values, never, shares, seed):
+    merged = merge_shares(values, shares, seed)
+    assert merged == Histogram(values)
+    check_within_one_bin(merged, values)
+    late = [*values, *[math.inf] * never]
+    assert merge_shares(late, shares, seed) == Histogram(late)
 
 
 def test_what_never_came_is_at_the_end():

@@ -47,6 +47,15 @@ def test_percentiles_are_those_of_all_calls_and_need_twenty():
     assert few.describe() == "at most 190 ms (19 values)"
 
 
+def test_a_share_that_had_to_wait_for_a_core_says_so():
+    made = report([call(1)])
+    assert made.describe()["callers' core"] == "20% used"
+    for waited, said in ((0.02, "20% used"), (0.61, "20% used; waited for it 61% of the time")):
+        shares = [replace(made.shares[0], waited=waited)]
+        described = replace(made, shares=Series.of(shares, "shares")).describe()
+        assert described["callers' core"] == said
+
+
 def test_a_limit_decides_on_ok():
     calls = [call(number) for number in range(1, 101)]
     assert report(calls).ok

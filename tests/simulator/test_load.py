@@ -34,9 +34,13 @@ from twistream_kit.errors import (
 )
 from twistream_kit.pending import Pending, Subject
 from twistream_kit.protocol.signature import sign
-from twistream_kit.simulator import _load_run, _load_share
+from twistream_kit.simulator import _load_link, _load_run
+from twistream_kit.simulator._load_link import ShareListener
+from twistream_kit.simulator._load_machine import check_descriptors
 from twistream_kit.simulator._load_run import LoadRun, build_report, compare_clocks
-from twistream_kit.simulator._load_share import ShareOrder, Watch, check_descriptors, run_share
+from twistream_kit.simulator._load_share import ShareOrder, Watch, run_share
+from twistream_kit.simulator._load_validity import MOST_LATE_START_SECONDS, object_to
+from twistream_kit.simulator._own_thread import on_own_thread
 from twistream_kit.simulator._remote import refuse_remote
 from twistream_kit.simulator.line.line import Line
 from twistream_kit.simulator.load import simulate_calls
@@ -109,6 +113,8 @@ async def test_each_call_has_its_own_parameters_signature_and_sid() -> None:
     assert [(share.number, share.pid) for share in report.shares] == [(1, os.getpid())]
     assert report.calls[0].ends - report.calls[0].begins > 0.3
     assert len(report.own_late_ms) > 50
+    if sys.platform == "linux":
+        assert report.shares[0].waited is not None
     assert len(report.echo_idle_ms)
     assert len(report.echo_loaded_ms)
 
@@ -341,27 +347,47 @@ ORDER = ShareOrder(
 
 
 def test_a_share_that_did_its_part_is_not_objected_to() -> None:
-    assert _load_share._object_to(SHARE, 0.2, ORDER) == []
+    assert object_to(SHARE, 0.2, is_compared=True) == []
 
 
 @pytest.mark.parametrize(
-    ("share", "jump", "begin_at", "sentence"),
+    ("share", "jump", "is_compared", "sentence"),
     [
-        ({"own_late_ms": 10.5}, 0.0, None, "share 2 sent its own frames late"),
-        ({"busy": 0.96}, 0.0, None, "share 2 used 96% of a core"),
-        ({}, -3600.0, None, "share 2 saw its clock set by -3600.0 s"),
-        ({"late_seconds": 0.6}, 0.0, 1.0, "share 2 began 0.6 s late"),
-        ({"host": "elsewhere"}, 0.0, 1.0, "share 2 ran on elsewhere, whose clock was not compared"),
+        ({"own_late_ms": 10.5}, 0.0, True, "share 2 sent its own frames late"),
+        ({"busy": 0.96}, 0.0, True, "share 2 used 96% of a core"),
+        ({}, -3600.0, True, "share 2 saw its clock set by -3600.0 s"),
+        ({"late_seconds": 0.6}, 0.0, True, "share 2 began 0.6 s late"),
+        (
+            {"host": "elsewhere"},
+            0.0,
+            False,
+            "share 2 ran on elsewhere, whose clock was not compared",
+        ),
     ],
 )
 def test_what_a_share_did_wrong_is_said(
-    share: dict[str, Any], jump: float, begin_at: float | None, sentence: str
+    share: dict[str, Any], jump: float, is_compared: bool, sentence: str
 ) -> None:
-    order = replace(ORDER, begin_at=begin_at)
-    [found] = _load_share._object_to(replace(SHARE, **share), jump, order)
+    [found] = object_to(replace(SHARE, **share), jump, is_compared=is_compared)
     assert str(found).startswith(sentence)
     assert found.consequence
     assert found.fix
+
+
+@pytest.mark.parametrize(
+    ("waited", "advice"),
+    [
+        (None, "Make fewer calls from one process"),
+        (0.1, "Make fewer calls from one process"),
+        (0.39, "Make fewer calls from one process"),  # it is busy itself, with another thread
+        (0.6, "It waited for a core 60% of the time, and used 40% of one: end other programs"),
+    ],
+)
+def test_late_frames_are_blamed_on_other_programs_that_had_the_core(
+    waited: float | None, advice: str
+) -> None:
+    [found] = object_to(replace(SHARE, own_late_ms=50.0, waited=waited), 0.0, is_compared=True)
+    assert found.fix.startswith(advice)
 
 
 # Several processes.
@@ -375,17 +401,48 @@ class ElsewhereExecutor(Executor):
 
     def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        _, pid, clock = function(*args, **kwargs)
-        future.set_result((self._host, pid, clock + self._fast))
+        clock = function(*args, **kwargs)
+        future.set_result(replace(clock, host=self._host, at=clock.at + self._fast))
         return future
 
 
 def test_the_clock_of_each_machine_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_load_run, "_CLOCK_SECONDS", 0.0)
-    offsets, way = compare_clocks(ElsewhereExecutor("other", 7.5), 2)
-    assert offsets["other"] == pytest.approx(7.5, abs=0.2)
-    assert min(offsets.values()) == 0.0  # this machine's
-    assert way >= 0
+    monkeypatch.setattr(_load_link, "find_ways", lambda _hosts: ["127.0.0.1"])
+    with on_own_thread(ShareListener()) as listener:
+        clocks = compare_clocks(ElsewhereExecutor("other", 7.5), 2, listener, Watch())
+        assert listener.address is not None
+        assert len(listener.address.far) == 1  # opened once one is known to be elsewhere
+    assert clocks.offsets["other"] == pytest.approx(7.5, abs=0.2)
+    assert min(clocks.offsets.values()) == 0.0  # this machine's
+    assert clocks.way >= 0
+    assert clocks.are_linked
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: ImportError("no module"), "a worker of the executor failed: ImportError"),
+        (lambda: None, "the executor has not begun its work within 0.2 s"),
+    ],
+    ids=["fails", "never begins"],
+)
+def test_workers_that_do_not_begin_are_said(
+    make: Callable[[], Exception | None], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(Executor):
+        def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            if (error := make()) is not None:
+                future.set_exception(error)
+            return future
+
+    monkeypatch.setattr(_load_run, "_CLOCK_LIMIT_SECONDS", 0.2)
+    with pytest.raises(TwistreamError, match=sentence):
+        compare_clocks(Broken(), 1, ShareListener(), Watch())
+    stopped = Watch()
+    stopped.stop.set()
+    assert not compare_clocks(Broken(), 1, ShareListener(), stopped).offsets
 
 
 @pytest.fixture
@@ -413,12 +470,80 @@ async def check_two_shares(server: Server, executor: Executor, seconds: float = 
     return report
 
 
-async def test_two_processes_make_all_calls_once(pool: ProcessPoolExecutor) -> None:
+async def test_two_processes_make_all_calls_once_and_end_at_a_stop(
+    pool: ProcessPoolExecutor,
+) -> None:
     async with running(Server()) as server:
         report = await check_two_shares(server, pool)
-    pids = {share.pid for share in report.shares}
-    assert len(pids) == 2
-    assert os.getpid() not in pids
+        pids = {share.pid for share in report.shares}
+        assert len(pids) == 2
+        assert os.getpid() not in pids
+        assert not report.notes
+        await check_stop(server, pool)
+
+
+async def check_stop(server: Server, executor: Executor) -> None:
+    """Stop two shares of calls that would take ten minutes."""
+    server.starts.clear()
+    run = simulate_calls(
+        server.url, 6, seconds=600, ramp_seconds=0.2, executor=executor, workers=2, sample=0
+    )
+    assert isinstance(run, LoadRun)
+    await eventually(lambda: run.watch.begun == len(server.starts) == 6)
+    assert run.watch.ended == 0
+    run.stop()
+    report = await soon(run)
+    assert (run.watch.begun, run.watch.ended) == (6, 6)
+    assert report.is_interrupted
+    assert [call.number for call in report.calls] == [1, 2, 3, 4, 5, 6]
+    assert not report.failed, report.failures
+    assert not report.notes
+
+
+class Unstarted(ThreadPoolExecutor):
+    """Begins the first share only; its futures, as those of Dask, are cancelled even so."""
+
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        given: Future[Any] = Future()
+        if function is run_share and args[0].number > 1:
+            return given
+        super().submit(function, *args, **kwargs).add_done_callback(
+            lambda done: given.set_result(done.result())
+        )
+        return given
+
+
+async def test_a_stop_cancels_a_share_that_never_began_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_load_run, "_CLOCK_SECONDS", 0.0)
+    monkeypatch.setattr(_load_run, "_LINK_SECONDS", 0.0)
+    async with running(Server()) as server:
+        with Unstarted(2) as executor:
+            run = simulate_calls(
+                server.url, 4, seconds=600, ramp_seconds=0, executor=executor, workers=2
+            )
+            assert isinstance(run, LoadRun)
+            await eventually(lambda: len(server.starts) == 2)
+            run.stop()
+            report = await soon(run)
+    assert [call.number for call in report.calls] == [1, 3]
+    assert report.is_interrupted
+
+
+def test_a_share_without_a_connection_says_so() -> None:
+    address = _load_link.LinkAddress("another machine", ("127.0.0.1", 1), (), bytes(32))
+    watch = Watch()
+    watch.stop.set()  # the quickest of all runs
+    result = run_share(replace(ORDER, link=address), watch)
+    report = build_report(ORDER, 1, {}, [result])
+    assert not any("connection" in str(each) for each in report.invalid)
+    [note] = report.notes
+    assert note.severity == "note"
+    assert str(note).startswith("share 2 had no connection from ")
+    assert "it could not be made" in str(note)
+    assert f"  note: {note}\n" in repr(report)
+    assert report.to_dict()["notes"][0]["text"] == str(note)
 
 
 async def test_a_share_that_comes_back_twice_makes_a_run_invalid() -> None:
@@ -465,10 +590,11 @@ async def test_two_workers_of_dask_make_all_calls_once() -> None:
         async with running(Server()) as server:
             executor = client.get_executor(pure=False)
             report = await check_two_shares(server, executor, seconds=2.0)
+            await check_stop(server, executor)
         assert len({share.pid for share in report.shares}) == 2
         for share in report.shares:  # a busy machine may begin one late, and then says so
             is_said = f"share {share.number} began" in " ".join(map(str, report.invalid))
-            assert is_said or share.late_seconds <= _load_share.MOST_LATE_START_SECONDS
+            assert is_said or share.late_seconds <= MOST_LATE_START_SECONDS
         await asyncio.to_thread(client.close)
     finally:
         await asyncio.to_thread(cluster.close)

@@ -8,16 +8,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from twistream_kit.commands._call_options import add_auth_token as _add_auth_token
-from twistream_kit.commands._call_options import add_parameters as _add_parameters
-from twistream_kit.commands._call_options import add_url as _add_url
-from twistream_kit.commands._call_options import parse_parameters as _parse_parameters
-from twistream_kit.commands._call_options import read_variable as _read_variable
-from twistream_kit.commands._call_options import save_junit_error as _save_junit_error
-from twistream_kit.commands._call_options import wait as _wait
+from twistream_kit.commands._call_options import (
+    add_auth_token,
+    add_parameters,
+    add_url,
+    parse_parameters,
+    read_variable,
+    save_junit_error,
+    wait,
+)
 from twistream_kit.commands.parser import AddCommand
-from twistream_kit.commands.terminal import FINE, OBJECTIONS
-from twistream_kit.commands.terminal import print_text as _print
+from twistream_kit.commands.terminal import FINE, OBJECTIONS, print_text
 from twistream_kit.errors import CallRefused, SettingsError
 
 
@@ -29,7 +30,7 @@ def add_faults(add_command: AddCommand) -> None:
 
 
 def _add_fault_options(faults: argparse.ArgumentParser) -> None:
-    _add_url(faults)
+    add_url(faults)
     faults.add_argument(
         "--only",
         action="append",
@@ -60,8 +61,8 @@ def _add_fault_options(faults: argparse.ArgumentParser) -> None:
         "--junit", type=Path, metavar="FILE", help="write the faults as test cases of JUnit"
     )
     faults.add_argument("--force", action="store_true", help="let --junit replace a file")
-    _add_parameters(faults)
-    _add_auth_token(faults)
+    add_parameters(faults)
+    add_auth_token(faults)
 
 
 def _try_faults(arguments: argparse.Namespace) -> int:
@@ -71,21 +72,21 @@ def _try_faults(arguments: argparse.Namespace) -> int:
 
     if arguments.junit:
         check_junit(arguments.junit, overwrite=arguments.force)
-    options: dict[str, Any] = {"parameters": _parse_parameters(arguments.param)}
+    options: dict[str, Any] = {"parameters": parse_parameters(arguments.param)}
     if arguments.auth_token_from:
-        options["auth_token"] = _read_variable(arguments.auth_token_from)
+        options["auth_token"] = read_variable(arguments.auth_token_from)
     for name in ("only", "seed", "scale", "pid", "remote"):
         options[name] = getattr(arguments, name)
     try:
-        report = _wait(inject_faults(arguments.url, **options))
+        report = wait(inject_faults(arguments.url, **options))
     except CallRefused as error:
         if arguments.junit:
-            _save_junit_error("faults", error, arguments.junit, overwrite=arguments.force)
+            save_junit_error("faults", error, arguments.junit, overwrite=arguments.force)
         raise
     except (TypeError, ValueError) as error:
         raise SettingsError(str(error)) from error
-    _print(json.dumps(report.to_dict(), indent=2) if arguments.json else report)
+    print_text(json.dumps(report.to_dict(), indent=2) if arguments.json else report)
     if arguments.junit:
         save_fault_junit(report, arguments.junit, overwrite=arguments.force)
-        _print(f"saved {arguments.junit}", file=sys.stderr)
+        print_text(f"saved {arguments.junit}", file=sys.stderr)
     return FINE if report.ok else OBJECTIONS

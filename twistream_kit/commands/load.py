@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import math
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twistream_kit.commands._call_options import add_lines as _add_lines
-from twistream_kit.commands._call_options import parse_limit as _parse_limit
-from twistream_kit.commands._call_options import parse_parameters as _parse_parameters
-from twistream_kit.commands._call_options import read_lines as _read_lines
-from twistream_kit.commands._call_options import read_variable as _read_variable
-from twistream_kit.commands._call_options import save_junit_error as _save_junit_error
-from twistream_kit.commands._call_options import write_text as _write_text
+from twistream_kit.commands._call_options import (
+    add_lines,
+    parse_limit,
+    parse_parameters,
+    read_lines,
+    read_variable,
+    save_junit_error,
+    write_text,
+)
 from twistream_kit.commands.parser import AddCommand
-from twistream_kit.commands.terminal import FINE, INTERRUPTED, OBJECTIONS
-from twistream_kit.commands.terminal import print_text as _print
+from twistream_kit.commands.terminal import FINE, INTERRUPTED, OBJECTIONS, print_text
 from twistream_kit.errors import CallRefused, SettingsError, TwistreamError
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ def _add_load_options(load: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="a custom parameter, in which {call} is the number of the call; may be repeated",
     )
-    _add_lines(load)
+    add_lines(load)
     load.add_argument(
         "--expect-silence", action="store_true", help="accept calls in which nothing is heard"
     )
@@ -78,7 +80,7 @@ def _add_load_options(load: argparse.ArgumentParser) -> None:
         help="sign the handshakes with the token in this environment variable",
     )
     for option, (_, unit, what) in _LOAD_LIMITS.items():
-        kind = _parse_limit if unit == "MS" else _parse_percent
+        kind = parse_limit if unit == "MS" else _parse_percent
         load.add_argument(
             f"--{option.replace('_', '-')}", type=kind, metavar=unit, help=f"fail if {what}"
         )
@@ -125,15 +127,15 @@ def _load(arguments: argparse.Namespace) -> int:
         report = _run_load(arguments)
     except CallRefused as error:
         if arguments.junit:
-            _save_junit_error("load", error, arguments.junit, overwrite=arguments.force)
+            save_junit_error("load", error, arguments.junit, overwrite=arguments.force)
         raise
     except (TypeError, ValueError) as error:
         if isinstance(error, SettingsError) or not isinstance(error, TwistreamError):
             raise
         raise SettingsError(str(error)) from error
-    _print(report.to_json().rstrip() if arguments.json else report)
+    print_text(report.to_json().rstrip() if arguments.json else report)
     if arguments.junit:
-        _write_text(report.to_junit(), arguments.junit, overwrite=arguments.force)
+        write_text(report.to_junit(), arguments.junit, overwrite=arguments.force)
     if report.is_interrupted:
         return INTERRUPTED
     return FINE if report.ok else OBJECTIONS
@@ -151,7 +153,13 @@ def _run_load(arguments: argparse.Namespace) -> LoadReport:
     with ExitStack() as stack:
         executor = None
         if arguments.workers > 1:
-            pool = ProcessPoolExecutor(arguments.workers, mp_context=get_context("spawn"))
+            pool = ProcessPoolExecutor(
+                arguments.workers,
+                mp_context=get_context("spawn"),
+                # A terminal interrupts them as well, at any point; the run tells them to end.
+                initializer=signal.signal,
+                initargs=(signal.SIGINT, signal.SIG_IGN),
+            )
             executor = stack.enter_context(pool)
         pending = simulate_calls(
             arguments.url,
@@ -160,15 +168,15 @@ def _run_load(arguments: argparse.Namespace) -> LoadReport:
             ramp_seconds=arguments.ramp,
             script=arguments.script,
             seed=arguments.seed,
-            parameters=_NumberedParameters(_parse_parameters(arguments.param)),
-            auth_token=_read_variable(token) if token else None,
+            parameters=_NumberedParameters(parse_parameters(arguments.param)),
+            auth_token=read_variable(token) if token else None,
             expect_silence=arguments.expect_silence,
             limits={name: limit for name, limit in limits.items() if limit is not None},
             sample=arguments.sample,
             executor=executor,
             workers=arguments.workers,
             remote=arguments.remote,
-            **_read_lines(arguments),
+            **read_lines(arguments),
         )
         return pending.result()
 

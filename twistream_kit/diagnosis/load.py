@@ -50,6 +50,9 @@ SHARES: Mapping[str, str] = {
 
 _DECIMALS = re.compile(r"\d+\.\d+(?= m?s\b)")
 
+LEAST_WAIT = 0.05
+"""A share that waited for a core for less of the time had it for itself."""
+
 DEFAULT_LIMITS: Mapping[str, float] = {"failed_percent": 0.0}
 """Without limits no call may fail."""
 
@@ -110,6 +113,8 @@ class LoadShare:
         own_late_ms: How late its own frames were (99th percentile).
         machine_busy: The share of all cores of its machine that was used meanwhile; None without
             psutil, which the extra ``load`` brings.
+        waited: The share of the time in which its calls had something to do and other programs had
+            the core; None where the system (Linux) does not say it.
     """
 
     number: int
@@ -120,6 +125,7 @@ class LoadShare:
     busy: float
     own_late_ms: float
     machine_busy: float | None = None
+    waited: float | None = None
 
     def __repr__(self) -> str:
         return (
@@ -259,6 +265,8 @@ class LoadReport:
         is_interrupted: Whether the run was ended early.
         recorded: The report of each call that was recorded and reviewed, by its number.
         line: What the lines of the callers do, in words; empty if nothing.
+        notes: What is good to know, and makes nothing unreliable: a share that could not have been
+            stopped.
 
     Example:
         >>> import twistream_kit as kit
@@ -284,6 +292,7 @@ class LoadReport:
     is_interrupted: bool = False
     recorded: Mapping[int, Any] = field(default_factory=dict, compare=False)
     line: str = ""
+    notes: Series[Objection] = field(default_factory=lambda: Series[Objection].of((), "notes"))
 
     @property
     def first_sound_ms(self) -> LoadFigure:
@@ -392,6 +401,9 @@ class LoadReport:
         machines = [each.machine_busy for each in self.shares if each.machine_busy is not None]
         if machines:
             said["callers' core"] += f", of the whole machine {max(machines):.0%}"
+        waits = [each.waited for each in self.shares if each.waited is not None]
+        if waits and max(waits) >= LEAST_WAIT:
+            said["callers' core"] += f"; waited for it {max(waits):.0%} of the time"
         if self.recorded:
             said["recorded"] = f"call {', '.join(map(str, self.recorded))}: report.recorded[number]"
         return said
@@ -410,6 +422,7 @@ class LoadReport:
             "limits": dict(self.limits),
             "cases": self.list_cases(),
             "invalid": [each.to_dict() | {"text": str(each)} for each in self.invalid],
+            "notes": [each.to_dict() | {"text": str(each)} for each in self.notes],
             "failed": self.failed,
             "failed_percent": round(self.failed_percent, 3),
             "late_percent": round(self.late_percent, 3),
@@ -437,6 +450,7 @@ class LoadReport:
     def __repr__(self) -> str:
         lines = [f"{say_number(len(self.calls), 'call')} at once: {self.verdict}"]
         lines += [f"  invalid: {each}" for each in self.invalid]
+        lines += [f"  note: {each}" for each in self.notes]
         lines += [f"  {name}: {failure}" for name, failure in self.list_cases().items() if failure]
         about = self.describe()
         del about["verdict"]

@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import socket
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from twistream_kit.diagnosis.histogram import Histogram
 from twistream_kit.diagnosis.load import LoadReport
 from twistream_kit.errors import NoResultYet, Objection, TwistreamError, WrongState
 from twistream_kit.listing import Series
 from twistream_kit.pending import Pending, ReentrantLoop, Subject, get_running_loop
+from twistream_kit.simulator._load_link import Counts, ShareListener
+from twistream_kit.simulator._load_machine import WorkerClock, measure_clock
 from twistream_kit.simulator._load_share import (
     ShareOrder,
     ShareResult,
     Watch,
-    measure_clock,
     run_share,
 )
+from twistream_kit.simulator._own_thread import on_own_thread
 from twistream_kit.simulator.model.assumptions import Behaviour, find_lines
 from twistream_kit.simulator.report import describe_lines
 
@@ -44,6 +46,9 @@ _STOP_SECONDS = 40.0
 
 _STEP_SECONDS = 0.25
 
+_LINK_SECONDS = 2.0
+"""How long after a stop a share that begins just then may take to connect."""
+
 
 class LoadRun(Pending[LoadReport]):
     """A `LoadReport` that is on its way: `result` shows the progress, `stop` ends the run early.
@@ -53,21 +58,24 @@ class LoadRun(Pending[LoadReport]):
         watch: The run, as it is seen from here.
         calls: How many calls are to be made.
         progress: Whether `result` shows how far it is.
+
+    Attributes:
+        watch: The run, as it is seen from here.
     """
 
     def __init__(self, subject: Subject, watch: Watch, calls: int, *, progress: bool) -> None:
         super().__init__(None, subject)
-        self._watch = watch
+        self.watch = watch
         self._calls = calls
         self._progress = progress
 
     def stop(self) -> None:
         """Let all callers hang up; the report then says what was measured until now.
 
-        Shares that an executor runs already go on to their end, unless their processes are
-        interrupted as well, as all those of a terminal are by Ctrl-C.
+        Shares in other processes and on other machines end, too, within seconds.  One that cannot
+        connect to this process goes on to its end; `LoadReport.notes` says so.
         """
-        self._watch.stop.set()
+        self.watch.stop.set()
 
     def result(self, timeout: float | None = None) -> LoadReport:
         """Wait for the report, and show meanwhile how many calls have begun and ended.
@@ -87,13 +95,13 @@ class LoadRun(Pending[LoadReport]):
                 timeout = 0 if timeout is not None else None
             return super().result(timeout)
         except KeyboardInterrupt:
-            if self._watch.stop.is_set():
+            if self.watch.stop.is_set():
                 raise
             self.stop()
             return super().result(_STOP_SECONDS)
 
     def _show_progress(self, timeout: float | None) -> None:
-        show = _choose_progress(self._watch, self._calls)
+        show = _choose_progress(self.watch, self._calls)
         until = None if timeout is None else time.monotonic() + timeout
         try:
             while not self.done() and (until is None or time.monotonic() < until):
@@ -167,72 +175,176 @@ def run_shares(executor: Executor, orders: Sequence[ShareOrder], watch: Watch) -
     Raises:
         TwistreamError: If the executor does not begin its work, or a share fails.
     """
-    offsets, way = compare_clocks(executor, len(orders))
-    begin_at = time.time() + _AHEAD_SECONDS + 2 * way
-    given = [replace(order, begin_at=begin_at, offsets=offsets) for order in orders]
-    futures = [executor.submit(run_share, order) for order in given]
-    return _collect(futures, given, watch)
+    with on_own_thread(ShareListener()) as listener:
+        clocks = compare_clocks(executor, len(orders), listener, watch)
+        if watch.stop.is_set():
+            return []
+        begin_at = time.time() + _AHEAD_SECONDS + 2 * clocks.way
+        link = listener.address
+        given = [
+            replace(order, begin_at=begin_at, offsets=clocks.offsets, link=link) for order in orders
+        ]
+        futures = [executor.submit(run_share, order) for order in given]
+        return _Collection(futures, given, watch, listener, clocks).collect()
 
 
-def compare_clocks(executor: Executor, workers: int) -> tuple[dict[str, float], float]:
-    """Return by how much the clock of each machine is fast, and the longest way there and back.
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """What was found out about the workers of an executor.
 
-    A machine's offset is that of the task with the shortest way, and right to half of that.
+    Attributes:
+        offsets: By how much the wall clock of each machine is fast, in seconds.
+        way: The longest way there and back, in seconds.
+        are_linked: Whether all of them could connect to this process.
+    """
+
+    offsets: dict[str, float]
+    way: float
+    are_linked: bool
+
+
+def compare_clocks(
+    executor: Executor, workers: int, listener: ShareListener, watch: Watch
+) -> Clocks:
+    """Return by how much the clock of each machine is fast, and how it is reached.
+
+    A machine's offset is that of the task with the shortest way, and right to half of that.  A stop
+    ends the comparison.
 
     Raises:
         TwistreamError: If the executor does not begin its work.
     """
     best: dict[str, tuple[float, float]] = {socket.gethostname(): (0.0, 0.0)}
-    longest = 0.0
-    for _ in range(2):  # the first one also starts the workers
+    longest, are_linked = 0.0, False
+    for count in range(2):  # the first one also starts the workers
+        if count:
+            listener.open_to(best)
         sent = time.time()
-        waiting: list[Future[Any]] = [
-            executor.submit(measure_clock, number, _CLOCK_SECONDS) for number in range(workers)
+        waiting: list[Future[WorkerClock]] = [
+            executor.submit(measure_clock, number, _CLOCK_SECONDS, listener.address)
+            for number in range(workers)
         ]
-        until, ways = time.monotonic() + _CLOCK_LIMIT_SECONDS, []
+        until, ways, are_linked = time.monotonic() + _CLOCK_LIMIT_SECONDS, [], True
         for future in waiting:
-            try:
-                host, _, clock = future.result(max(0.0, until - time.monotonic()))
-            except TimeoutError as error:
-                raise TwistreamError(
-                    f"the executor has not begun its work within {_CLOCK_LIMIT_SECONDS:g} s",
-                    fix="See whether its workers run, and whether they can import twistream_kit",
-                ) from error
-            way = max(0.0, time.time() - sent - _CLOCK_SECONDS)
+            clock = _wait_for_clock(future, until, watch)
+            if clock is None:
+                return Clocks({}, 0.0, are_linked=False)
+            way = max(0.0, time.time() - sent - clock.took)
             ways.append(way)
-            if host not in best or way < best[host][0]:
-                best[host] = (way, clock - (sent + way / 2))
+            are_linked = are_linked and clock.is_linked
+            if clock.host not in best or way < best[clock.host][0]:
+                best[clock.host] = (way, clock.at - (sent + way / 2))
         longest = max(ways)
-    return {host: offset for host, (_, offset) in best.items()}, longest
+    return Clocks({host: offset for host, (_, offset) in best.items()}, longest, are_linked)
 
 
-def _collect(
-    futures: Sequence[Future[ShareResult]], orders: Sequence[ShareOrder], watch: Watch
-) -> list[ShareResult]:
-    """Wait for all shares; after a stop only for those that run, which end by themselves."""
-    results = []
-    counted: set[int] = set()
-    while len(counted) < len(futures):
-        if watch.stop.wait(_STEP_SECONDS):
-            for place, future in enumerate(futures):
-                if future.cancel():
-                    counted.add(place)
-        now = time.time()
-        watch.begun = sum(
-            (order.begin_at or now) + start <= now
-            for order in orders
-            for start in order.starts.values()
-        )
-        for place, future in enumerate(futures):
-            if place not in counted and future.done():
-                counted.add(place)
-                if future.cancelled():
-                    continue
-                if (error := future.exception()) is not None:
-                    raise TwistreamError(f"a share of the calls failed: {error}") from error
-                results.append(future.result())
-                watch.ended += len(results[-1].calls)
-    return results
+def _wait_for_clock(future: Future[WorkerClock], until: float, watch: Watch) -> WorkerClock | None:
+    """Wait for one worker; return None after a stop.
+
+    Raises:
+        TwistreamError: If it does not come in time.
+    """
+    while not watch.stop.is_set():
+        left = until - time.monotonic()
+        try:
+            return future.result(max(0.0, min(left, _STEP_SECONDS)))
+        except TimeoutError as error:
+            if left > 0 and not future.done():
+                continue
+            raise TwistreamError(
+                f"the executor has not begun its work within {_CLOCK_LIMIT_SECONDS:g} s",
+                fix="See whether its workers run, and whether they can import twistream_kit",
+            ) from error
+        except Exception as error:  # whatever a worker or the way to it raises
+            raise TwistreamError(
+                f"a worker of the executor failed: {type(error).__name__}: {error}",
+                fix="See whether its workers run, and whether each has this version of "
+                "twistream_kit",
+            ) from error
+    return None
+
+
+class _Collection:
+    """The shares that an executor runs, until each has ended.
+
+    Args:
+        futures: The shares, as the executor gave them.
+        orders: What each of them was to do.
+        watch: Gets how far they are, and has the event that stops them.
+        listener: What they are connected to.
+        clocks: How their workers are reached.
+    """
+
+    def __init__(
+        self,
+        futures: Sequence[Future[ShareResult]],
+        orders: Sequence[ShareOrder],
+        watch: Watch,
+        listener: ShareListener,
+        clocks: Clocks,
+    ) -> None:
+        self._waiting = {
+            order.number: (future, order) for future, order in zip(futures, orders, strict=True)
+        }
+        self._results: list[ShareResult] = []
+        self._watch = watch
+        self._listener = listener
+        self._are_linked = clocks.are_linked
+
+    def collect(self) -> list[ShareResult]:
+        """Wait for all, or after a stop for those that have begun; return what they measured.
+
+        Raises:
+            TwistreamError: If one fails.
+        """
+        pause, stopped_at = threading.Event(), None
+        while self._waiting:
+            if stopped_at is not None:
+                pause.wait(_STEP_SECONDS / 5)
+            elif self._watch.stop.wait(_STEP_SECONDS):
+                stopped_at = time.monotonic()
+                self._listener.stop()
+            if stopped_at is not None and time.monotonic() - stopped_at > _LINK_SECONDS:
+                self._cancel_what_waits()
+            self._take_what_is_done()
+            self._count()
+        return self._results
+
+    def _cancel_what_waits(self) -> None:
+        """Cancel shares that have not begun.
+
+        Futures of Dask and ipyparallel let themselves be cancelled as well while their function
+        runs, and its result is lost.  One that has begun is connected; where that is not sure, it
+        is waited for.
+        """
+        for number, (future, _) in list(self._waiting.items()):
+            if self._are_linked and number not in self._listener.counts and future.cancel():
+                del self._waiting[number]
+
+    def _take_what_is_done(self) -> None:
+        for number, (future, _) in list(self._waiting.items()):
+            if not future.done():
+                continue
+            del self._waiting[number]
+            if future.cancelled():
+                continue
+            if (error := future.exception()) is not None:
+                raise TwistreamError(f"a share of the calls failed: {error}") from error
+            self._results.append(future.result())
+
+    def _count(self) -> None:
+        """Say how far all shares are; where one has no connection, its calls begin as planned."""
+        now, counts = time.time(), []
+        for number, (_, order) in self._waiting.items():
+            begun = sum((order.begin_at or now) + start <= now for start in order.starts.values())
+            counts.append(self._listener.counts.get(number, Counts(begun, 0, 0)))
+        for result in self._results:
+            calls = len(result.calls)
+            known = self._listener.counts.get(result.share.number, Counts(0, 0, 0))
+            counts.append(Counts(calls, calls, known.refused))
+        self._watch.begun = sum(each.begun for each in counts)
+        self._watch.ended = sum(each.ended for each in counts)
+        self._watch.refused = sum(each.refused for each in counts)
 
 
 def build_report(
@@ -263,6 +375,7 @@ def build_report(
         is_interrupted=any(result.is_interrupted for result in results) or len(made) < calls,
         recorded={number: each for result in results for number, each in result.recorded.items()},
         line=_describe_lines(order.behaviour),
+        notes=Series.of([each for result in results for each in result.notes], "notes"),
     )
 
 

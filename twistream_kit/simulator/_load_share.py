@@ -9,7 +9,6 @@ evaluated after the last one has ended, so that it delays none.
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
 import socket
 import statistics
@@ -20,32 +19,23 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from twistream_kit.diagnosis.histogram import Histogram
 from twistream_kit.diagnosis.load import LoadCall, LoadShare
-from twistream_kit.errors import CallRefused, Objection, TwistreamError, sort_by_severity
+from twistream_kit.errors import CallRefused, Objection, sort_by_severity
 from twistream_kit.protocol.from_twilio import PTIME_MS
 from twistream_kit.simulator._calls_loop import SharedLoop, run_call
+from twistream_kit.simulator._load_link import LinkAddress, ShareLink
+from twistream_kit.simulator._load_machine import check_descriptors, measure_machine, read_wait
+from twistream_kit.simulator._load_validity import note_link, object_to
+from twistream_kit.simulator._short_collections import leave_out_what_is_there, shorten_collections
 from twistream_kit.simulator.caller import Script
 from twistream_kit.simulator.line.line import Line
 from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.report import CallReport
 from twistream_kit.simulator.simulate_call import CallerPlan, CallRun, make_plan
 from twistream_kit.simulator.stream.pacer import Lateness
-
-MOST_LATE_MS = 10.0
-"""Own frames that are later than this (99th percentile) make a run invalid."""
-
-MOST_BUSY = 0.95
-"""A process that uses more of a core than this has no time left for another call."""
-
-MOST_JUMP_SECONDS = 0.25
-"""A wall clock that moves by more against the monotonic one was set during the run."""
-
-MOST_LATE_START_SECONDS = 0.5
-"""A share that begins later than this was not there for the calls of the others."""
 
 IDLE_SECONDS = 0.4
 """How long the loopback is measured before the first call."""
@@ -76,6 +66,7 @@ class ShareOrder:
         behaviour: The switches for behaviour of Twilio that is not known, with the lines of all
             calls.
         options: Further arguments of `make_plan`.
+        link: Where the one who asks listens for counts and says stop; None if nowhere.
     """
 
     number: int
@@ -91,6 +82,7 @@ class ShareOrder:
     parameters: Mapping[str, str] | Callable[[int], Mapping[str, str]] | None
     behaviour: Behaviour
     options: Mapping[str, Any] = field(repr=False)
+    link: LinkAddress | None = None
 
     def make_plan(self, number: int) -> CallerPlan:
         """Return what the caller of one call does."""
@@ -132,6 +124,7 @@ class ShareResult:
         recorded: The reports of its recorded calls.
         seconds: From the beginning of the run to the end of the last call.
         is_interrupted: Whether it was ended early.
+        notes: What its user should know, and its figures do not suffer from.
     """
 
     share: LoadShare
@@ -143,6 +136,7 @@ class ShareResult:
     recorded: Mapping[int, CallReport]
     seconds: float
     is_interrupted: bool
+    notes: tuple[Objection, ...] = ()
 
 
 class Watch:
@@ -162,37 +156,8 @@ class Watch:
 
 def run_share(order: ShareOrder, watch: Watch | None = None) -> ShareResult:
     """Make the calls of a share, and return what was measured; an interrupt ends it early."""
-    return _ShareRun(order, watch or Watch()).run()
-
-
-def measure_clock(_number: int, seconds: float) -> tuple[str, int, float]:
-    """Return the machine, the process and its wall clock, after some time that keeps it busy."""
-    now = time.time()
-    threading.Event().wait(seconds)  # so that each worker of an executor gets one
-    return socket.gethostname(), os.getpid(), now
-
-
-def check_descriptors(calls: int) -> None:
-    """Refuse calls for which this process may not open enough sockets.
-
-    Raises:
-        TwistreamError: If the limit is too low.
-    """
-    try:
-        import resource
-    except ImportError:  # Windows, which has no such limit
-        return
-    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = calls + 64
-    folder = Path("/proc/self/fd") if Path("/proc/self/fd").is_dir() else Path("/dev/fd")
-    if folder.is_dir():
-        needed += sum(1 for _ in folder.iterdir())
-    if most != resource.RLIM_INFINITY and needed > most:
-        raise TwistreamError(
-            f"{calls} calls need about {needed} file descriptors, and this process may open {most}",
-            consequence="Some calls would fail, and look as if the server had refused them",
-            fix=f"Allow more before Python starts (ulimit -n {2 * needed}), or make fewer calls",
-        )
+    with shorten_collections():
+        return _ShareRun(order, watch or Watch()).run()
 
 
 @dataclass(slots=True)
@@ -218,6 +183,8 @@ class _ShareRun:
     def __init__(self, order: ShareOrder, watch: Watch) -> None:
         self._order = order
         self._watch = watch
+        self._link = None if order.link is None else ShareLink(order.link, order.number, watch)
+        self._link_fault = ""
         self._calls: list[_BegunCall] = []
         self._host = socket.gethostname()
         self._idle, self._loaded = Histogram(), Histogram()
@@ -225,6 +192,8 @@ class _ShareRun:
         self._has_begun = False
         self._cpu: list[tuple[float, float]] = []
         self._machine: list[tuple[float, float]] = []
+        self._calls_thread: int | None = None
+        self._waited: float | None = None
         self._began = 0.0
         self._is_interrupted = False
 
@@ -234,8 +203,10 @@ class _ShareRun:
         for line in (order.behaviour.line, order.behaviour.line_back):
             if isinstance(line, Line):
                 line.prepare()  # in the process of a pool, before it is in a hurry
+        if self._link is not None:
+            self._link.begin()
         run_call(self._measure_echo, self._is_echo_over.set)
-        late = 0.0
+        late, waited_before = 0.0, None
         self._began = time.monotonic()
         clock = time.time() - self._began
         try:
@@ -244,15 +215,21 @@ class _ShareRun:
                 clock = time.time() - time.monotonic()
                 self._began = time.monotonic() - late
                 self._has_begun = True
+                waited_before = read_wait(self._calls_thread)
                 self._begin_calls()
                 self._wait_for_ends()
             except KeyboardInterrupt:  # in a process of a pool, which a terminal interrupts, too
                 self._watch.stop.set()
             self._end_early()
             jump = time.time() - time.monotonic() - clock
+            seconds = time.monotonic() - self._began
+            waited = read_wait(self._calls_thread)  # while the echo keeps the thread alive
+            if waited is not None and seconds > 0:
+                self._waited = (waited - (waited_before or 0.0)) / seconds
         finally:
             self._is_echo_over.set()
-        seconds = time.monotonic() - self._began
+            if self._link is not None:
+                self._link_fault = self._link.end()
         busy = self._find_busy()
         return self._build(seconds, late, jump, busy)
 
@@ -285,6 +262,7 @@ class _ShareRun:
             run_call(partial(self._make_call, call), partial(self._give_up, call))
 
     def _wait_for_ends(self) -> None:
+        leave_out_what_is_there()  # all calls, which are many objects
         starts = self._order.starts.values()
         until = self._began + max(starts, default=0.0) + self._order.seconds + _GRACE_SECONDS
         while self._watch.ended < self._watch.begun and time.monotonic() < until:
@@ -313,7 +291,7 @@ class _ShareRun:
         now = time.monotonic()
         if not self._cpu or now - self._cpu[-1][0] >= 1.0:
             self._cpu.append((now, time.process_time()))
-            if (busy := _measure_machine()) is not None:
+            if (busy := measure_machine()) is not None:
                 self._machine.append((now, busy))
 
     def _find_busy(self) -> float:
@@ -365,6 +343,7 @@ class _ShareRun:
                 writer.write(data)
             writer.close()
 
+        self._calls_thread = threading.get_native_id()
         try:
             server = await asyncio.start_server(echo, "127.0.0.1", 0)
             port = server.sockets[0].getsockname()[1]
@@ -399,12 +378,14 @@ class _ShareRun:
             busy,
             own_late_ms.find(0.99) if len(own_late_ms) else 0.0,
             self._find_machine_busy(),
+            self._waited,
         )
+        is_compared = self._order.begin_at is None or self._host in self._order.offsets
         reports = {call.number: _make_report(call) for call in self._calls}
         return ShareResult(
             share,
             tuple(_measure_call(call, self._order, reports[call.number]) for call in self._calls),
-            tuple(_object_to(share, jump, self._order)),
+            tuple(object_to(share, jump, is_compared=is_compared)),
             own_late_ms,
             self._idle,
             self._loaded,
@@ -415,16 +396,8 @@ class _ShareRun:
             },
             seconds,
             self._is_interrupted,
+            tuple(note_link(share, self._link_fault)),
         )
-
-
-def _measure_machine() -> float | None:
-    """Return the share of all cores in use since the last time, if psutil (extra load) is there."""
-    try:
-        psutil: Any = importlib.import_module("psutil")
-    except ImportError:
-        return None
-    return float(psutil.cpu_percent(None)) / 100
 
 
 def _hang_up(call: _BegunCall) -> None:
@@ -486,45 +459,3 @@ def _explain(report: CallReport) -> str:
         return sort_by_severity(reasons)[0].statement
     logged = [entry for entry in report.debugger if entry.level != "note"]
     return f"{logged[0].code} {logged[0].name}" if logged else report.headline
-
-
-def _object_to(share: LoadShare, jump: float, order: ShareOrder) -> list[Objection]:
-    """Return what makes the figures of a share unreliable."""
-    who = f"share {share.number}"
-    found = []
-
-    def add(problem: str, consequence: str, fix: str) -> None:
-        found.append(Objection(None, who, problem, consequence, fix))
-
-    if share.own_late_ms > MOST_LATE_MS:
-        add(
-            f"sent its own frames late: 1 of 100 by {share.own_late_ms:.0f} ms or more, and "
-            f"{MOST_LATE_MS:g} ms is the limit",
-            "Times of the server may be too long by as much",
-            "Make fewer calls from one process, or divide them: executor=, workers=",
-        )
-    if share.busy > MOST_BUSY:
-        add(
-            f"used {share.busy:.0%} of a core",
-            "Its process had no time left, for a server inside it neither",
-            "Divide the calls: executor=, workers=; let the server run in a process of its own",
-        )
-    if abs(jump) > MOST_JUMP_SECONDS:
-        add(
-            f"saw its clock set by {jump:+.1f} s during the run",
-            "Calls of several shares may not have been at the same time",
-            "Run it again",
-        )
-    if share.late_seconds > MOST_LATE_START_SECONDS:
-        add(
-            f"began {share.late_seconds:.1f} s late",
-            "Its calls were not all there beside those of the others",
-            "Have a free worker for each share (workers=), and run it again",
-        )
-    if order.begin_at is not None and share.host not in order.offsets:
-        add(
-            f"ran on {share.host}, whose clock was not compared with this one",
-            "It may have begun earlier or later than the others",
-            "Run it again, or let one task at a time run on each worker",
-        )
-    return found

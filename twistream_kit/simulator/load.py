@@ -18,8 +18,9 @@ from twistream_kit.diagnosis.load import LoadReport, check_limits
 from twistream_kit.errors import WrongType, WrongValue, hide_user, is_finite
 from twistream_kit.pending import Pending, Subject, fail, fulfil
 from twistream_kit.simulator._calls_loop import begin_thread
+from twistream_kit.simulator._load_machine import check_descriptors
 from twistream_kit.simulator._load_run import LoadRun, build_report, require_workers, run_shares
-from twistream_kit.simulator._load_share import ShareOrder, Watch, check_descriptors, run_share
+from twistream_kit.simulator._load_share import ShareOrder, Watch, run_share
 from twistream_kit.simulator._remote import refuse_remote
 from twistream_kit.simulator.caller import Script, Step, make_script
 from twistream_kit.simulator.line.line import Line
@@ -63,7 +64,8 @@ def simulate_calls(
 
     While ``result()`` waits it shows a progress bar, or a line each second where there is no
     terminal.  Its first interrupt (Ctrl-C) lets all callers hang up and returns the report of what
-    was measured; ``stop()`` does the same.
+    was measured; ``stop()`` does the same.  Both end shares elsewhere, too: those connect to this
+    process over TCP, from this machine or, if some run on others, over the network.
 
     Args:
         url: The server's WebSocket: wss, or ws on this machine.

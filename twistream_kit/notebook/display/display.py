@@ -431,7 +431,7 @@ def show_load_report(report: LoadReport) -> Html:
     failures = [(times, why) for why, times in report.failures.items()]
     return join(
         paragraph(strong(f"{len(report.calls)} calls at once: {report.verdict}")),
-        bullets(show_reasons(each) for each in report.invalid),
+        bullets(show_reasons(each) for each in (*report.invalid, *report.notes)),
         table(("limit", "value", "result"), limits, caption="Limits") if limits else EMPTY,
         pairs(about, caption="Many calls"),
         table(("calls", "why"), failures[:10], caption="Calls that failed") if failures else EMPTY,

@@ -1,0 +1,102 @@
+"""What makes the figures of a share of many calls unreliable, and what is only good to know."""
+
+from __future__ import annotations
+
+from twistream_kit.diagnosis.load import LoadShare
+from twistream_kit.errors import Objection
+
+MOST_LATE_MS = 10.0
+"""Own frames that are later than this (99th percentile) make a run invalid."""
+
+MOST_WAITED = 0.2
+"""One that waits for a core for more of the time than this shares it with other programs."""
+
+MOST_BUSY = 0.95
+"""A process that uses more of a core than this has no time left for another call."""
+
+MOST_JUMP_SECONDS = 0.25
+"""A wall clock that moves by more against the monotonic one was set during the run."""
+
+MOST_LATE_START_SECONDS = 0.5
+"""A share that begins later than this was not there for the calls of the others."""
+
+
+def object_to(share: LoadShare, jump: float, *, is_compared: bool) -> list[Objection]:
+    """Return what makes the figures of a share unreliable.
+
+    Args:
+        share: The share.
+        jump: By how much its wall clock was set during the run, in seconds.
+        is_compared: Whether the clock of its machine was compared, if it began with others.
+    """
+    who = f"share {share.number}"
+    found = []
+
+    def add(problem: str, consequence: str, fix: str) -> None:
+        found.append(Objection(None, who, problem, consequence, fix))
+
+    if share.own_late_ms > MOST_LATE_MS:
+        add(
+            f"sent its own frames late: 1 of 100 by {share.own_late_ms:.0f} ms or more, and "
+            f"{MOST_LATE_MS:g} ms is the limit",
+            "Times of the server may be too long by as much",
+            _find_remedy(share),
+        )
+    if share.busy > MOST_BUSY:
+        add(
+            f"used {share.busy:.0%} of a core",
+            "Its process had no time left, for a server inside it neither",
+            "Divide the calls: executor=, workers=; let the server run in a process of its own",
+        )
+    if abs(jump) > MOST_JUMP_SECONDS:
+        add(
+            f"saw its clock set by {jump:+.1f} s during the run",
+            "Calls of several shares may not have been at the same time",
+            "Run it again",
+        )
+    if share.late_seconds > MOST_LATE_START_SECONDS:
+        add(
+            f"began {share.late_seconds:.1f} s late",
+            "Its calls were not all there beside those of the others",
+            "Have a free worker for each share (workers=), and run it again",
+        )
+    if not is_compared:
+        add(
+            f"ran on {share.host}, whose clock was not compared with this one",
+            "It may have begun earlier or later than the others",
+            "Run it again, or let one task at a time run on each worker",
+        )
+    return found
+
+
+def _find_remedy(share: LoadShare) -> str:
+    """Return what to do about own frames that were late: whose fault it was, where that is known.
+
+    A process that takes little of a core, and has to wait for it, is not the one that has too much
+    to do.
+    """
+    divide = "Make fewer calls from one process, or divide them: executor=, workers="
+    if share.waited is None or share.waited < MOST_WAITED or share.waited < share.busy:
+        return divide
+    return (
+        f"It waited for a core {share.waited:.0%} of the time, and used {share.busy:.0%} of one: "
+        "end other programs on this machine, or let the server run on another one"
+    )
+
+
+def note_link(share: LoadShare, fault: str) -> list[Objection]:
+    """Return what follows from the connection of a share that has this fault; none from none."""
+    if not fault:
+        return []
+    return [
+        Objection(
+            None,
+            f"share {share.number}",
+            f"had no connection from {share.host} to the process that asked for it: it {fault}",
+            "stop() would not have ended it before its time, and the progress that was shown of "
+            "its calls was estimated; its figures are right",
+            "Let the workers connect to this machine over TCP: a firewall or another network is "
+            "between them",
+            "note",
+        )
+    ]
