@@ -24,6 +24,7 @@ import twistream_kit as kit
 from support.captures import capture_of
 from support.cases import free_port
 from support.reports import report_of
+from support.waiting import LIMIT_SECONDS
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
 from twistream_kit.cli import main
@@ -87,7 +88,7 @@ def server(key="payload", seen=None):
             yield f"ws://127.0.0.1:{running.socket.getsockname()[1]}/media"
         finally:
             running.shutdown()
-            thread.join(5)
+            thread.join(LIMIT_SECONDS)
 
 
 # inspect
@@ -749,9 +750,9 @@ def test_ctrl_c_ends_a_call_in_one_sentence():
         command = [sys.executable, "-m", "twistream_kit", "call", url, "--seconds", "30"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as caller:
             try:
-                assert began.wait(20)
+                assert began.wait(LIMIT_SECONDS)
                 caller.send_signal(signal.SIGINT)
-                out, err = caller.communicate(timeout=20)
+                out, err = caller.communicate(timeout=LIMIT_SECONDS)
             finally:
                 with suppress(ProcessLookupError):
                     caller.kill()

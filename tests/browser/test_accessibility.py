@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import pytest_asyncio
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
+
+from support.accessibility import OF_A_WHOLE_PAGE, THEMES, describe_grave, find_violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -40,9 +41,6 @@ WIDGETS = {
     ".twistream-scope": SCOPE,
     ".twistream-log": LOG,
 }
-OF_A_WHOLE_PAGE = {"page-has-heading-one": {"enabled": False}, "region": {"enabled": False}}
-GRAVE = ("serious", "critical")
-THEMES = ("JupyterLab Dark", "JupyterLab Light")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -60,16 +58,8 @@ async def objections(notebook, selector):
     await notebook.cell(WIDGETS[selector])
     shown = notebook.page.locator(selector).last
     await shown.scroll_into_view_if_needed()
-    options = {"rules": OF_A_WHOLE_PAGE}
-    found = (await Axe().run(notebook.page, selector, options)).response
-    assert len(found["passes"]) >= 5, "axe has looked at next to nothing"
-    return [
-        f"{selector}: {violation['id']} ({violation['impact']}): {node['failureSummary']}"
-        f" {node['html']}"
-        for violation in found["violations"]
-        if violation["impact"] in GRAVE
-        for node in violation["nodes"]
-    ]
+    violations = await find_violations(notebook.page, selector, rules=OF_A_WHOLE_PAGE)
+    return describe_grave(violations, of=f"{selector}: ")
 
 
 async def objections_in_both_themes(notebook, *selectors):

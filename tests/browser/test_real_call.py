@@ -6,9 +6,9 @@ import re
 
 import pytest
 import pytest_asyncio
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
+from support.accessibility import OF_A_WHOLE_PAGE, THEMES, describe_grave, find_violations
 from support.notebook_page import errors_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -22,8 +22,6 @@ NAMES = (
     *("credentials", "account", "from_", "to", "country"),
     *("public address", "WebSocket", "signatures", "TwiML", "clock"),
 )
-OF_A_WHOLE_PAGE = {"page-has-heading-one": {"enabled": False}, "region": {"enabled": False}}
-THEMES = ("JupyterLab Dark", "JupyterLab Light")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -52,11 +50,8 @@ async def grave_objections(notebook, selector):
     found = []
     for theme in THEMES:
         await notebook.theme(theme)
-        options = {"rules": OF_A_WHOLE_PAGE}
-        result = (await Axe().run(notebook.page, selector, options)).response
-        assert len(result["passes"]) >= 4, "axe has looked at next to nothing"
-        grave = [v for v in result["violations"] if v["impact"] in ("serious", "critical")]
-        found += [f"{theme}: {v['id']}: {node['html']}" for v in grave for node in v["nodes"]]
+        violations = await find_violations(notebook.page, selector, least=4, rules=OF_A_WHOLE_PAGE)
+        found += describe_grave(violations, of=f"{theme}: ")
     return found
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
+
+from support.accessibility import describe_grave, find_violations
 
 SITE = Path(__file__).parents[2] / "build" / "site"
 
@@ -41,7 +42,6 @@ WAYS = (
 )  # fmt: skip
 
 SIZES = {"desktop": (1280, 900), "telephone": (400, 800)}
-GRAVE = ("serious", "critical")
 
 LOUDEST = """async address => {
     const sound = await (await fetch(address)).arrayBuffer();
@@ -202,12 +202,5 @@ async def test_a_page_is_accessible_and_no_wider_than_its_window(
     await page.screenshot(path=pictures / f"site-{name.replace('/', '-')}-{size}-{scheme}.png")
     wider = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert wider <= 0
-    found = (await Axe().run(page)).response
-    assert len(found["passes"]) >= 15, "axe has looked at next to nothing"
-    objections = [
-        f"{violation['id']} ({violation['impact']}): {node['failureSummary']} {node['html'][:300]}"
-        for violation in found["violations"]
-        if violation["impact"] in GRAVE
-        for node in violation["nodes"]
-    ]
+    objections = describe_grave(await find_violations(page, least=15))
     assert objections == [], "\n".join(objections[:12])

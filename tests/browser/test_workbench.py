@@ -7,9 +7,9 @@ import re
 
 import pytest
 import pytest_asyncio
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
+from support.accessibility import OF_A_WHOLE_PAGE, THEMES, describe_grave, find_violations
 from support.drawings import drawings_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -36,7 +36,6 @@ FITS = """cell => Array.from(cell.querySelectorAll('.jp-OutputArea-output, .widg
 
 LAST_PICTURE = ".twistream-last-picture"
 SEND, HANG_UP = re.compile(r"\bSend$"), re.compile(r"\bHang up$")
-THEMES = ("JupyterLab Dark", "JupyterLab Light")
 
 
 class Desk:
@@ -123,19 +122,12 @@ async def look(desk, name, takes_pictures):
     found = []
     for theme in THEMES:
         await desk.notebook.theme(theme)
-        found += await find_faults(desk.page, ".twistream-workbench")
+        violations = await find_violations(desk.page, ".twistream-workbench", rules=OF_A_WHOLE_PAGE)
+        found += describe_grave(violations, of=f"{theme}: ")
         for width in (900, 1400) if takes_pictures else ():
             await desk.place_at(width)
             await desk.notebook.picture(f"workbench-{name}-{width}-{theme.split()[1]}", desk.root)
     assert found == []
-
-
-async def find_faults(page, selector):
-    """Return what axe-core finds serious or critical."""
-    rules = {"page-has-heading-one": {"enabled": False}, "region": {"enabled": False}}
-    found = (await Axe().run(page, selector, {"rules": rules})).response
-    grave = [each for each in found["violations"] if each["impact"] in ("serious", "critical")]
-    return [f"{each['id']}: {node['html']}" for each in grave for node in each["nodes"]]
 
 
 @pytest.mark.slow

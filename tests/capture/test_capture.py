@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.captures import capture_of
+from support.waiting import LIMIT_SECONDS
 from twistream_kit.audio.clip import Clip
 from twistream_kit.audio.g711 import decode_ulaw
 from twistream_kit.capture.capture import (
@@ -99,12 +100,12 @@ def test_capture_can_be_read_while_another_thread_appends():
 
     writer = threading.Thread(target=append)
     writer.start()
-    started.wait(5)
+    assert started.wait(LIMIT_SECONDS)
     while writer.is_alive():
         chunks = [e.message.chunk for e in capture.entries]
         if chunks != list(range(1, len(chunks) + 1)):
             failures.append(chunks)
-    writer.join(5)
+    writer.join(LIMIT_SECONDS)
     assert failures == []
     assert len(capture.entries) == 5000
 
@@ -586,7 +587,7 @@ def test_reports_may_be_noted_and_read_from_any_thread():
         if times != sorted(times):
             failures.append(times)
     for writer in writers:
-        writer.join(5)
+        writer.join(LIMIT_SECONDS)
     assert failures == []
     assert len(capture.statuses) == 800
 

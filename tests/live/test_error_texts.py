@@ -13,6 +13,7 @@ import requests
 from twilio.rest import Client
 
 from support.far_end import TOKEN
+from support.waiting import LIMIT_SECONDS
 from twistream_kit.audio.clip import Clip
 from twistream_kit.live.dialling.place import place_call
 from twistream_kit.live.server.local_proxy import LocalProxy
@@ -129,7 +130,9 @@ def network_down():
 
     client = Client("AC" + "0" * 32, "0" * 32, http_client=Down())
     url = "wss://example.com/media"
-    place_call(client, to="+15550100001", from_="+15005550006", stream_url=url).result(5)
+    place_call(client, to="+15550100001", from_="+15005550006", stream_url=url).result(
+        LIMIT_SECONDS
+    )
 
 
 TEXTS = {

@@ -4,6 +4,7 @@ import re
 import numpy as np
 import pytest
 
+from support.waiting import LIMIT_SECONDS
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import CallRefused, LocalProtocolError, ServerStopped, WrongValue
 from twistream_kit.simulator.twilio import SimulatedTwilio
@@ -219,9 +220,9 @@ async def test_repr_says_number_and_state(in_call):
 async def test_commands_work_from_another_thread(in_call, media, eventually):
     def talk():
         in_call.press("1")
-        said = in_call.say(Clip.silence(0.1)).result(5)
+        said = in_call.say(Clip.silence(0.1)).result(LIMIT_SECONDS)
         in_call.hang_up()
-        return said, in_call.until("idle").result(5)
+        return said, in_call.until("idle").result(LIMIT_SECONDS)
 
     assert await asyncio.to_thread(talk) == (pytest.approx(0.1), "idle")
     await eventually(lambda: media.endings)  # it has read all that was sent

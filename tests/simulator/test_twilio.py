@@ -3,6 +3,7 @@ import re
 
 import pytest
 
+from support.waiting import LIMIT_SECONDS
 from twistream_kit.errors import ServerStopped, WouldDeadlock
 from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.twilio import SimulatedTwilio
@@ -35,9 +36,9 @@ async def test_client_and_phones_work_from_any_thread(twilio):
         answered = phone.until("in-call")
         twiml = "<Response><Pause length='9'/></Response>"
         call = twilio.client.calls.create(to=ALICE, from_=twilio.numbers[0], twiml=twiml)
-        answered.result(5)
+        answered.result(LIMIT_SECONDS)
         call.update(status="completed")
-        return phone.until("idle").result(5)
+        return phone.until("idle").result(LIMIT_SECONDS)
 
     assert await asyncio.to_thread(session) == "idle"
 

@@ -5,12 +5,11 @@ Nothing here calls a command of JupyterLab or asks a kernel.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass
 
-from playwright.async_api import TimeoutError as PageTimeout
-
-from support.waiting import LIMIT_SECONDS
+from support.waiting import LIMIT_SECONDS, Patience
 
 WORDS_A_MINUTE = 230
 """How fast people read: the mean of 190 studies is 238 (Brysbaert 2019), and notes are slower."""
@@ -18,20 +17,27 @@ WORDS_A_MINUTE = 230
 OPEN_SECONDS = 60
 CELL_SECONDS = 100
 
-LOST_SECONDS = 20
-NOT_ASKED = "[ ]:"
-"""The prompt of a cell that no kernel was asked to run: now and then JupyterLab loses the first
-request to a kernel that is just starting, and a person presses again."""
+LOST_SECONDS = 10
+"""So long the kernel is idle, and the cell has not run, until a person does something about it."""
+
+PRESSED_AGAIN = "pressed Shift+Enter again, as JupyterLab has not asked the kernel"
+"""Now and then JupyterLab loses the first request to a kernel that is just starting."""
+
+RECONNECTED = "chose Kernel > Reconnect to Kernel, as the kernel has not read its request"
+"""The prompt is [*] then.  ipykernel 7.0 to 7.3 can miss that a request has come while they sent an
+answer, and any later one of that connection too [S ipykernel#1529, #1554]; 7.4 does not."""
 
 NOTEBOOK = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook"
+TITLE = f"{NOTEBOOK} .jp-RenderedMarkdown h1"
 ACTIVE = f"{NOTEBOOK} .jp-Cell.jp-mod-active"
 IDLE = '.jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook-ExecutionIndicator[data-status="idle"]'
 
-HAS_RUN = """([cell, before, idle]) => {
+HOW_IT_GOES = """(cell, [before, idle]) => {
     const prompt = cell.querySelector('.jp-InputPrompt').innerText.trim();
-    if (!/^\\[\\d+\\]:$/.test(prompt) || prompt === before) return false;
     // What it shows comes another way than the number of its prompt, and before the kernel is idle.
-    return document.querySelector(idle) !== null;
+    if (document.querySelector(idle) === null) return 'is running';
+    if (/^\\[\\d+\\]:$/.test(prompt) && prompt !== before) return 'has run';
+    return { '[ ]:': 'was not asked for', '[*]:': 'was not read' }[prompt] ?? 'is running';
 }"""
 
 PROMPT = "cell => cell.querySelector('.jp-InputPrompt')?.innerText.trim() ?? ''"
@@ -93,18 +99,18 @@ class ByHand:
 
     Attributes:
         passed: The cells that were left by Shift+Enter so far, as they were shown then.
+        helped: What had to be done so far, beside the keys, for a cell to run; usually nothing.
     """
 
     def __init__(self, page) -> None:
         self.page = page
         self.passed: list[Shown] = []
+        self.helped: list[str] = []
 
-    async def open(self, address: str) -> None:
+    async def open(self, address: str, stands: str = TITLE) -> None:
         """Open a notebook, and wait until it stands there and its kernel is idle."""
         await self.page.goto(address, timeout=OPEN_SECONDS * 1000)
-        await self.page.locator(f"{NOTEBOOK} .jp-RenderedMarkdown h1").first.wait_for(
-            timeout=OPEN_SECONDS * 1000
-        )
+        await self.page.locator(stands).first.wait_for(timeout=OPEN_SECONDS * 1000)
         await self.page.locator(IDLE).first.wait_for(state="attached", timeout=OPEN_SECONDS * 1000)
 
     async def click_the_first_cell(self) -> None:
@@ -141,26 +147,35 @@ class ByHand:
         return shown
 
     async def _wait_until_run(self, cell, before: str, seconds: float) -> None:
-        arg = [await cell.element_handle(), before, IDLE]
-        for limit in (LOST_SECONDS, seconds):
-            try:
-                await self.page.wait_for_function(
-                    HAS_RUN, arg=arg, polling=50, timeout=limit * 1000
-                )
-                return
-            except PageTimeout as error:
-                if limit == seconds:
-                    raise AssertionError(await self._describe(cell)) from error
-                if await cell.evaluate(PROMPT) == NOT_ASKED:
-                    await cell.locator(".jp-InputArea-editor").click()
-                    await self.page.keyboard.press("Shift+Enter")
+        patience, idle = Patience(seconds), Patience(LOST_SECONDS)
+        while (state := await cell.evaluate(HOW_IT_GOES, [before, IDLE])) != "has run":
+            assert not patience.is_over(), await self._describe(cell)
+            if state == "is running":
+                idle = Patience(LOST_SECONDS)
+            elif idle.is_over():
+                await self._help(cell, state)
+                idle = Patience(LOST_SECONDS)
+            await asyncio.sleep(0.05)  # sleeps: between two looks at a page
+
+    async def _help(self, cell, state: str) -> None:
+        """Do what a person does about a cell that does not run although the kernel is idle."""
+        if state == "was not asked for":
+            await cell.locator(".jp-InputArea-editor").click()
+            await self.page.keyboard.press("Shift+Enter")
+            self.helped.append(PRESSED_AGAIN)
+            return
+        menu = self.page.get_by_role("menuitem")
+        await menu.filter(has_text=re.compile("^Kernel$")).click()
+        await menu.filter(has_text="Reconnect to Kernel").click()
+        self.helped.append(RECONNECTED)
 
     async def _describe(self, cell) -> str:
         """Return what a person would see, to whom a cell has not run."""
         dialogs = await self.page.locator(".jp-Dialog-content").all_inner_texts()
         status = await self.page.locator("#jp-main-statusbar").all_inner_texts()
         prompt = await cell.evaluate(PROMPT)
-        return f"{prompt} of {await cell.inner_text()!r}; dialogs {dialogs}; status {status}"
+        text = await cell.inner_text()
+        return f"{prompt} of {text!r}; dialogs {dialogs}; status {status}; helped {self.helped}"
 
     async def is_at_the_last_cell(self) -> bool:
         """Whether no cell follows the active one."""

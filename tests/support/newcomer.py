@@ -56,7 +56,7 @@ class Journey:
     """From the opened page to the first sound of a call.
 
     Attributes:
-        parts: Each cell, and the clicks.
+        parts: Each cell, and the clicks; with what had to be done for the cell to run.
         code_cells: How many cells of code were run.
         words: The words of the Markdown up to there.
         reading_seconds: How long a person takes for them.
@@ -100,11 +100,12 @@ async def open_and_hear_a_call(reader: ByHand, address: str) -> Journey:
     code_cells, sound_is_on = 0, False
     while True:
         assert not await reader.is_at_the_last_cell(), "the notebook ends, and nothing was heard"
+        n_helped = len(reader.helped)
         shown = await reader.shift_enter()
         if shown.kind == "code":
             code_cells += 1
         assert not shown.errors or "raises" in shown.source, shown.errors
-        parts.append(watch.lap(shown.title))
+        parts.append(watch.lap("; ".join([shown.title, *reader.helped[n_helped:]])))
         if not sound_is_on and any(name in shown.source for name in SHOWS_A_TELEPHONE):
             await reader.press("Sound")
             sound_is_on = True

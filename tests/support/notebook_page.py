@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from support.accessibility import TWO_FRAMES
 from support.waiting import LIMIT_SECONDS, Patience
 
 CELL_SECONDS = 60
@@ -57,11 +58,6 @@ ALL_IS_DRAWN = """() => {
 }"""
 """JupyterLab draws the cells of a notebook one after the other, as the page has time for it."""
 
-TWO_FRAMES = """() => new Promise(resolve => {
-    requestAnimationFrame(() => requestAnimationFrame(() => resolve()));
-    setTimeout(resolve, 2000);  // a page that is not shown has no frames
-})"""
-
 READ_PLAYER = """player => new Promise((done, failed) => {
     const tell = () => player.error
         ? failed(new Error(player.error.message)) : done(player.duration || null);
@@ -111,6 +107,9 @@ KERNEL_IS_READY = """async () => {
 """Now and then JupyterLab asks a starting kernel before it listens, and waits for ever."""
 
 RESTART = "() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()"
+
+SPLASH = "#jupyterlab-splash"
+"""Lies over the page while its theme changes: colours behind it cannot be judged."""
 
 DARK = 'body[data-jp-theme-light="false"]'
 
@@ -330,6 +329,7 @@ class NotebookPage:
         )
         light = str(name.endswith("Light")).lower()
         await self.page.locator(f'body[data-jp-theme-light="{light}"]').wait_for(state="attached")
+        await self.page.locator(SPLASH).wait_for(state="detached")
 
     async def picture(self, name: str, of=None) -> None:
         """Keep a screenshot, of the page or of one element."""

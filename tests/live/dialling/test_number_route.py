@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from support.waiting import soon
+from support.waiting import LIMIT_SECONDS, soon
 from twistream_kit.errors import CallRefused, SettingsError
 from twistream_kit.live.calls import exit_hooks
 from twistream_kit.live.dialling.number_route import route_number
@@ -161,11 +161,11 @@ async def test_cancellation_while_entering_changes_nothing(
     def hold(asked, url):
         if asked == method and not reached.is_set():
             reached.set()
-            assert go.wait(8)
+            assert go.wait(LIMIT_SECONDS)
 
     watched.before = hold
     task = asyncio.create_task(route_number(twilio.client, number, server).__aenter__())
-    await asyncio.to_thread(reached.wait, 8)
+    assert await asyncio.to_thread(reached.wait, LIMIT_SECONDS)
     task.cancel()
     await asyncio.sleep(0)
     go.set()
@@ -185,11 +185,11 @@ async def test_cancellation_while_leaving_puts_back_first(
 
     def hold(asked, url):
         reached.set()
-        assert go.wait(8)
+        assert go.wait(LIMIT_SECONDS)
 
     watched.before = hold
     task = asyncio.create_task(route.__aexit__(None, None, None))
-    await asyncio.to_thread(reached.wait, 8)
+    assert await asyncio.to_thread(reached.wait, LIMIT_SECONDS)
     task.cancel()
     await asyncio.sleep(0)
     assert not task.done()
@@ -358,7 +358,7 @@ async def test_failure_to_put_back_is_said_with_what_to_set_by_hand(
     assert any("https://example.com/mine" in line for line in said(logging.ERROR))
     # The exit of the interpreter tries once more.
     monkeypatch.undo()
-    await asyncio.to_thread(route._put_back_within, 3)
+    await asyncio.to_thread(route._put_back_within, LIMIT_SECONDS)
     assert (await settings_of(number))["voice_url"] == MINE["voice_url"]
 
 

@@ -342,19 +342,19 @@ async def test_progress_that_came_before_the_answer_is_not_lost(serve):
 
     def slow(*args, **options):
         asked.set()
-        assert answering.wait(5)
+        assert answering.wait(LIMIT_SECONDS)
         return usual(*args, **options)
 
     network.request = slow
     placing = dial(client, stream_url=server.stream_url)
-    await asyncio.to_thread(asked.wait, 5)
+    await asyncio.to_thread(asked.wait, LIMIT_SECONDS)
     form = f"CallSid={SID}&CallStatus=ringing&SequenceNumber=1"
     await asyncio.to_thread(
         requests.post,
         f"http://127.0.0.1:{server.port}/status",
         data=form,
         headers={"Content-Type": "application/x-www-form-urlencoded"},
-        timeout=5,
+        timeout=LIMIT_SECONDS,
         proxies={"http": ""},
     )
     answering.set()

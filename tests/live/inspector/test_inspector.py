@@ -653,11 +653,13 @@ async def test_stop_ends_streams_and_waits_with_outcomes(raw_server, open_connec
 
 
 async def test_stop_does_not_wait_for_who_never_asks(raw_server, open_connection):
-    async with asyncio.timeout(8):  # websockets would wait for ten seconds
-        async with Inspector(raw_server.url, allowed_hosts=["public.example"]) as inspector:
-            silent = await open_connection(inspector)
-            await silent.send(b"GET /media HT")
-        assert await silent.rest() == b""
+    inspector = await Inspector(raw_server.url, allowed_hosts=["public.example"]).__aenter__()
+    silent = await open_connection(inspector)
+    await silent.send(b"GET /media HT")
+    stopping = asyncio.create_task(inspector.__aexit__(None, None, None))
+    await eventually(stopping.done, 8)  # websockets would wait for ten seconds
+    await stopping
+    assert await silent.rest() == b""
 
 
 async def test_what_the_listener_fails_at_does_not_hurt_the_traffic(pair, monkeypatch, said):

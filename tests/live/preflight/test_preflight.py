@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 from twilio.rest import Client
 
-from support.waiting import eventually, soon
+from support.waiting import LIMIT_SECONDS, eventually, soon
 from twistream_kit.errors import WouldDeadlock
 from twistream_kit.live.preflight import preflight as preflight_module
 from twistream_kit.live.preflight.preflight import preflight
@@ -313,7 +313,9 @@ async def test_a_part_that_never_ends_is_given_up_and_hides_no_other(set_up, mon
     bench = await set_up()
     blocked = threading.Event()
     monkeypatch.setattr(preflight_module, "PART_SECONDS", 0.3)
-    monkeypatch.setattr(preflight_module, "check_address", lambda *_, **__: blocked.wait(8))
+    monkeypatch.setattr(
+        preflight_module, "check_address", lambda *_, **__: blocked.wait(LIMIT_SECONDS)
+    )
     try:
         checks = await found(bench.client, to=ALICE, from_=BOB, server=bench.server)
     finally:

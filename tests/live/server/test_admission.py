@@ -8,6 +8,7 @@ import logging
 
 import pytest
 
+from support.waiting import LIMIT_SECONDS
 from twistream_kit.errors import SettingsError
 from twistream_kit.live.inspector.inspector import Inspector
 from twistream_kit.live.server.admission import normalise_host
@@ -60,7 +61,7 @@ def ask():
     """Send a request; return the answer, of a handshake that succeeds the head alone."""
 
     async def send(server, request):
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(LIMIT_SECONDS):
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             try:
                 writer.write(request)

@@ -301,8 +301,9 @@ async def test_half_of_a_request_does_not_hold_up_the_stop(ask):
         writer.write(half)
         await writer.drain()
         writers.append(writer)
-    async with asyncio.timeout(8):  # websockets would wait for ten seconds
-        await server.__aexit__(None, None, None)
+    stopping = asyncio.create_task(server.__aexit__(None, None, None))
+    await eventually(stopping.done, 8)  # websockets would wait for ten seconds
+    await stopping
     for writer in writers:
         writer.close()
 

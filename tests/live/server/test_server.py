@@ -213,8 +213,9 @@ async def test_peer_that_never_closes_does_not_hold_up_the_stop(eventually):
     start = b'{"event":"start","streamSid":"MZ1","start":{"callSid":"CA1"}}'
     writer.write(bytes([0x81, 0x80 | len(start), 0, 0, 0, 0]) + start)
     await soon(wait)
-    async with asyncio.timeout(8):  # websockets would wait for ten seconds
-        await server.__aexit__(None, None, None)
+    stopping = asyncio.create_task(server.__aexit__(None, None, None))
+    await eventually(stopping.done, 8)  # websockets would wait for ten seconds
+    await stopping
     assert wait.result(0).closed.result(0).reason == "server stopped"
     writer.close()
 

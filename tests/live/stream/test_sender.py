@@ -1,6 +1,7 @@
 """When messages are written: at once, together, or once the socket has room."""
 
 import asyncio
+import time
 
 import pytest
 from hypothesis import given
@@ -37,6 +38,9 @@ class Socket:
     async def wait_for_room(self):
         await self.has_room.wait()
 
+    def count(self, kind):
+        return sum(kinds.count(kind) for kinds in self.kinds)
+
     @property
     def kinds(self):
         return [[type(message).__name__ for message in write] for write in self.writes]
@@ -51,6 +55,34 @@ class Line:
         self.sender = StreamSender(self.state, self.socket, home, self.errors.append)
         self.state.on_outgoing, self.state.on_frame = self.sender.send, self.sender.send_frame
         self.stream = MediaStream(self.state)
+
+
+class Timer:
+    """A timer that ends when the test says so."""
+
+    def __init__(self, end):
+        self.end, self.is_cancelled = end, False
+
+    def cancel(self):
+        self.is_cancelled = True
+
+
+class LoopWithoutTime:
+    """A loop whose timers the test ends."""
+
+    def __init__(self, loop):
+        self.call_soon, self.create_task = loop.call_soon, loop.create_task
+        self.timers = []
+
+    def call_later(self, seconds, callback):
+        self.timers.append(Timer(callback))
+        return self.timers[-1]
+
+
+def late_by(seconds):
+    """A clock that is so many seconds ahead."""
+    monotonic = time.monotonic
+    return lambda: monotonic() + seconds
 
 
 @pytest.fixture
@@ -95,15 +127,33 @@ async def test_a_write_makes_no_task_and_no_timer(line):
     assert line.sender._timer is None
 
 
-async def test_one_timer_sends_what_waits_for_room_at_twilio(line):
+async def test_one_timer_sends_what_waits_for_room_at_twilio(line, monkeypatch):
+    loop = line.sender._loop = LoopWithoutTime(asyncio.get_running_loop())
     line.stream.play(SECOND * 60)
-    await eventually(lambda: line.sender._timer is not None)
-    sent = sum(kinds.count("Media") for kinds in line.socket.kinds)
+    (timer,) = await eventually(lambda: loop.timers)
+    sent = line.socket.count("Media")
     assert 10 * 50 <= sent < 60 * 50
-    timer = line.sender._timer
-    line.stream.play(FRAME)
-    await asyncio.sleep(0)
-    assert line.sender._timer is timer
+    for _ in range(3):
+        line.stream.play(FRAME)
+        await asyncio.sleep(0)
+        assert loop.timers == [timer]
+    assert not timer.is_cancelled
+    monkeypatch.setattr(session.time, "monotonic", late_by(5.0))
+    timer.end()
+    assert line.socket.count("Media") >= sent + session.FAIRNESS
+    await eventually(lambda: len(loop.timers) == 2)
+    assert not loop.timers[1].is_cancelled
+
+
+async def test_a_turn_that_takes_long_makes_no_second_timer(line, monkeypatch):
+    loop = line.sender._loop = LoopWithoutTime(asyncio.get_running_loop())
+    line.stream.play(SECOND * 60)
+    await eventually(lambda: loop.timers)
+    monkeypatch.setattr(session.time, "monotonic", late_by(0.5))
+    for _ in range(3):
+        line.stream.play(FRAME)
+        line.sender._send_now()
+    assert [each.is_cancelled for each in loop.timers] == [False]
 
 
 async def test_nothing_is_written_while_the_socket_has_no_room(line):

@@ -290,7 +290,7 @@ async def test_ordinary_handler_runs_on_a_thread_and_may_block(serve, dial):
 
     def handler(stream):
         thread = threading.current_thread()
-        outcomes.append((stream.play(b"\x00" * 160).result(5).ending, thread.name))
+        outcomes.append((stream.play(b"\x00" * 160).result(LIMIT_SECONDS).ending, thread.name))
         stream.close()
 
     server = await serve(handler)
@@ -492,7 +492,9 @@ async def test_handler_whose_thread_cannot_start_ends_its_stream_with_all_that_w
     )
     assert "the handler of stream" in caplog.text
     assert await end.close_code() == 1011
-    assert not [task for task in asyncio.all_tasks() - before if "StreamSession" in repr(task)]
+    await eventually(
+        lambda: not [t for t in asyncio.all_tasks() - before if "StreamSession" in repr(t)]
+    )
 
 
 async def test_handler_that_returns_a_coroutine_nobody_awaits_is_reported(serve, dial):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from support.waiting import soon
+from support.waiting import LIMIT_SECONDS, soon
 from twistream_kit.audio.clip import Clip
 from twistream_kit.errors import LocalProtocolError, WouldDeadlock
 from twistream_kit.live.stream import state as state_module
@@ -212,7 +212,9 @@ async def test_commands_from_a_thread_keep_their_order(pair, in_thread):
     names = [mark.name for mark in await end.until(to_twilio.Mark, 21)]
     assert [m.payload[0] for m in end.of(to_twilio.Media)] == list(range(20))
     await end.echo(*names)
-    endings = await in_thread(lambda: [pending.result(5).ending for pending in pendings])
+    endings = await in_thread(
+        lambda: [pending.result(LIMIT_SECONDS).ending for pending in pendings]
+    )
     assert endings == ["heard"] * 21
 
 
@@ -434,7 +436,7 @@ async def test_heard_refuses_what_is_no_duration(pair, seconds):
 async def test_heard_is_waited_for_from_another_thread(pair, in_thread):
     stream, _ = await pair()
     playing = stream.play(SECOND)
-    assert await in_thread(lambda: playing.heard(0.05).result(5)) >= 0.05
+    assert await in_thread(lambda: playing.heard(0.05).result(LIMIT_SECONDS)) >= 0.05
 
 
 async def test_progress_never_goes_back(pair):

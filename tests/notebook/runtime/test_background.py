@@ -12,6 +12,7 @@ import threading
 import pytest
 import websockets
 
+from support.waiting import LIMIT_SECONDS
 from twistream_kit.errors import TwistreamError, WouldDeadlock
 from twistream_kit.live.server.server import StreamServer
 from twistream_kit.notebook.runtime.loop import KitLoop
@@ -265,7 +266,7 @@ def test_many_threads_that_start_the_same_object_get_one(background_loop, thing)
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(5)
+        thread.join(LIMIT_SECONDS)
     assert one.notes == ["enter thing"]
 
 
@@ -291,7 +292,7 @@ def test_fifty_starts_and_stops_leave_no_task_and_no_thread_behind(background_lo
         done.set()
 
     loop.call_soon_threadsafe(look)
-    assert done.wait(5)
+    assert done.wait(LIMIT_SECONDS)
     assert left == []
     assert set(threading.enumerate()) <= threads
 

@@ -11,6 +11,7 @@ import pytest
 from twilio.rest import Client
 
 from support.sdk import refused
+from support.waiting import LIMIT_SECONDS
 from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.rest.http_client import LoopbackHttpClient
 from twistream_kit.simulator.twilio import SimulatedTwilio
@@ -28,7 +29,7 @@ def raw(twilio, path, form=None, *, token=None, method=None):
     request.add_header("Authorization", "Basic " + b64encode(secret.encode()).decode())
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=5) as response:
+        with opener.open(request, timeout=LIMIT_SECONDS) as response:
             return response.status, json.load(response)
     except HTTPError as error:
         with error:
@@ -177,7 +178,7 @@ async def test_no_credentials_are_401_on_any_path(twilio):
     def ask():
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with pytest.raises(HTTPError) as caught:
-            opener.open(f"{twilio.url}/anything", timeout=5)
+            opener.open(f"{twilio.url}/anything", timeout=LIMIT_SECONDS)
         with caught.value as error:
             return error.code
 

@@ -527,7 +527,7 @@ class StreamSender:
             self._waiter = self._loop.create_task(self._socket.wait_for_room())
             self._waiter.add_done_callback(self._resume)
         else:
-            self._set_timer(seconds)
+            self._set_timer(now, seconds)
 
     def _resume(self, waiter: asyncio.Task[None]) -> None:
         self._waiter = None
@@ -537,15 +537,17 @@ class StreamSender:
         else:
             self._send_now()
 
-    def _set_timer(self, seconds: float) -> None:
-        due = self._loop.time() + seconds
+    def _set_timer(self, now: float, seconds: float) -> None:
+        # By the clock of the estimates: that of uvloop stands still within a turn, so a time by it
+        # would seem earlier the longer the turn has taken.
+        due = now + seconds
         if self._timer is not None:
             if self._due <= due + TIMER_SLACK_SECONDS:
                 return  # it looks anew then
             self._timer.cancel()
         # uvloop counts whole milliseconds; for a wait that rounds to none it returns a handle
         # without `when`.
-        self._timer, self._due = self._loop.call_at(due, self._end_wait), due
+        self._timer, self._due = self._loop.call_later(seconds, self._end_wait), due
 
     def _end_wait(self) -> None:
         self._timer = None
