@@ -524,7 +524,7 @@ async def test_a_stop_cancels_a_share_that_never_began_and_no_other(
                 server.url, 4, seconds=600, ramp_seconds=0, executor=executor, workers=2
             )
             assert isinstance(run, LoadRun)
-            await eventually(lambda: len(server.starts) == 2)
+            await eventually(lambda: len(server.starts) == run.watch.begun == 2)
             run.stop()
             report = await soon(run)
     assert [call.number for call in report.calls] == [1, 3]

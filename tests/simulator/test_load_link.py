@@ -141,10 +141,17 @@ def test_the_loopback_is_for_this_machine_only(listener: ShareListener) -> None:
 def test_it_listens_to_the_network_only_for_workers_that_are_there(
     listener: ShareListener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_load_link, "find_ways", lambda _hosts: ["127.0.0.1"])
-    listener.open_to([socket.gethostname()])
+    asked: list[str] = []
+
+    def find(hosts: list[str]) -> list[str]:
+        asked.extend(hosts)
+        return ["127.0.0.1"]
+
+    monkeypatch.setattr(_load_link, "find_ways", find)
+    listener.open_to({socket.gethostname(): ("192.0.2.7",)})
     assert address_of(listener).far == ()
-    listener.open_to([socket.gethostname(), "elsewhere"])
+    listener.open_to({socket.gethostname(): (), "elsewhere": ("192.0.2.8",)})
+    assert asked == ["192.0.2.8", "elsewhere"]
     address = replace(address_of(listener), host="elsewhere")  # as it is seen from there
     assert address.choose() == address.far
     assert is_reachable(address)

@@ -22,7 +22,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -50,7 +50,7 @@ _MOST_CONNECTIONS = 10_064
 """As many as a run may have shares, and some strangers."""
 
 _MOST_LOOKED_UP = 8
-"""To how many machines the way from here is looked for, beside the default route."""
+"""How many names of machines are looked up, which may take seconds for a name that is not known."""
 
 _LOOPBACK = "127.0.0.1"
 _ELSEWHERE = "192.0.2.1"
@@ -156,12 +156,18 @@ class ShareListener:
             return None
         return LinkAddress(socket.gethostname(), self._near, tuple(self._far), self._token)
 
-    def open_to(self, hosts: Iterable[str], limit: float = CONNECT_SECONDS) -> None:
-        """Listen for shares on these machines as well; callable from any thread but the loop's."""
-        others = set(hosts) - {socket.gethostname()}
+    def open_to(self, hosts: Mapping[str, Sequence[str]], limit: float = CONNECT_SECONDS) -> None:
+        """Listen for shares on these machines as well; callable from any thread but the loop's.
+
+        Args:
+            hosts: Their names, with the addresses that each has found for itself.
+            limit: How long opening a port may take, in seconds.
+        """
+        others = {host: hosts[host] for host in hosts if host != socket.gethostname()}
         if not others or self._loop is None or self._near is None:
             return
-        for address in find_ways(others):
+        addresses = [address for each in others.values() for address in each]
+        for address in find_ways([*addresses, *list(others)[:_MOST_LOOKED_UP]]):
             opening = asyncio.run_coroutine_threadsafe(self._listen(address), self._loop)
             with suppress(OSError, TimeoutError):
                 self._far.append(opening.result(limit))
@@ -313,13 +319,14 @@ def is_reachable(address: LinkAddress | None) -> bool:
     return False
 
 
-def find_ways(hosts: Iterable[str]) -> list[str]:
+def find_ways(hosts: Iterable[str] = ()) -> list[str]:
     """Return the addresses of this machine by which these may reach it.
 
-    They are those of the interfaces through which the way there leads; nothing is sent.
+    They are those of the interfaces through which the way there leads, that of the default route
+    and that of the name of this machine; nothing is sent.
     """
     found: dict[str, None] = {}
-    for host in [*sorted(hosts)[:_MOST_LOOKED_UP], _ELSEWHERE]:
+    for host in [*hosts, _ELSEWHERE, socket.gethostname()]:
         with suppress(OSError):  # a name that is not known here, or no way
             for family, kind, _, _, place in socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM):
                 with suppress(OSError), socket.socket(family, kind) as sounding:

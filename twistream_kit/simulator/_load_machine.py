@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from twistream_kit.errors import TwistreamError
-from twistream_kit.simulator._load_link import LinkAddress, is_reachable
+from twistream_kit.simulator._load_link import LinkAddress, find_ways, is_reachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class WorkerClock:
         at: Its wall clock when it began.
         took: How long it was busy, in seconds.
         is_linked: Whether it can connect to the one who asked.
+        addresses: Those of its machine, as far as it knows them.
     """
 
     host: str
@@ -32,16 +33,17 @@ class WorkerClock:
     at: float
     took: float
     is_linked: bool
+    addresses: tuple[str, ...] = ()
 
 
 def measure_clock(_number: int, seconds: float, link: LinkAddress | None = None) -> WorkerClock:
     """Read the clock of a worker, try its connection, and keep it busy for some time."""
     now, began = time.time(), time.monotonic()
-    is_linked = is_reachable(link)
+    is_linked, addresses = is_reachable(link), tuple(find_ways())
     left = began + seconds - time.monotonic()
     threading.Event().wait(max(0.0, left))  # so that each worker of an executor gets one
     took = time.monotonic() - began
-    return WorkerClock(socket.gethostname(), os.getpid(), now, took, is_linked)
+    return WorkerClock(socket.gethostname(), os.getpid(), now, took, is_linked, addresses)
 
 
 def check_descriptors(calls: int) -> None:

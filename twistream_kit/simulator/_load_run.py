@@ -215,10 +215,11 @@ def compare_clocks(
         TwistreamError: If the executor does not begin its work.
     """
     best: dict[str, tuple[float, float]] = {socket.gethostname(): (0.0, 0.0)}
+    addresses: dict[str, tuple[str, ...]] = {}
     longest, are_linked = 0.0, False
     for count in range(2):  # the first one also starts the workers
         if count:
-            listener.open_to(best)
+            listener.open_to(addresses)
         sent = time.time()
         waiting: list[Future[WorkerClock]] = [
             executor.submit(measure_clock, number, _CLOCK_SECONDS, listener.address)
@@ -232,6 +233,7 @@ def compare_clocks(
             way = max(0.0, time.time() - sent - clock.took)
             ways.append(way)
             are_linked = are_linked and clock.is_linked
+            addresses[clock.host] = clock.addresses
             if clock.host not in best or way < best[clock.host][0]:
                 best[clock.host] = (way, clock.at - (sent + way / 2))
         longest = max(ways)
@@ -333,10 +335,11 @@ class _Collection:
             self._results.append(future.result())
 
     def _count(self) -> None:
-        """Say how far all shares are; where one has no connection, its calls begin as planned."""
+        """Say how far all shares are; one that cannot say it is taken to begin as planned."""
         now, counts = time.time(), []
         for number, (_, order) in self._waiting.items():
-            begun = sum((order.begin_at or now) + start <= now for start in order.starts.values())
+            planned = ((order.begin_at or now) + start <= now for start in order.starts.values())
+            begun = 0 if self._are_linked else sum(planned)
             counts.append(self._listener.counts.get(number, Counts(begun, 0, 0)))
         for result in self._results:
             calls = len(result.calls)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -34,6 +34,7 @@ MOST_PATIENCE_SECONDS = 0.02
 _STEP_SECONDS = PTIME_MS / 1000 / SLOTS
 _MAX_BEHIND_SECONDS = 30.0
 _BUCKETS_PER_MS = 10
+_BUCKETS_PER_SECOND = 1000 * _BUCKETS_PER_MS
 _BUCKETS = 10_000
 
 
@@ -86,8 +87,12 @@ class Lateness:
         """Count one frame that came `seconds` after its deadline."""
         if seconds > self._max:
             self._max = seconds
-        bucket = int(seconds * 1000 * _BUCKETS_PER_MS)
-        self._counts[0 if bucket < 0 else min(bucket, _BUCKETS)] += 1
+        bucket = int(seconds * _BUCKETS_PER_SECOND)
+        if bucket < 0:  # no min() and max(), whose calls would cost more than the rest
+            bucket = 0
+        elif bucket > _BUCKETS:
+            bucket = _BUCKETS
+        self._counts[bucket] += 1
 
     def make_histogram(self) -> Histogram:
         """Return the delays so far in milliseconds, to be merged with those of other processes."""
@@ -231,19 +236,25 @@ class Pacer:
                 # The machine was suspended: skip the missed frames instead of sending them all.
                 start += behind
                 deadline += behind
-            for tick, lateness, begin in tuple(slot):
-                if deadline < begin:
-                    continue
-                now = time.monotonic()
-                self.lateness.record(now - deadline)
-                if lateness is not None:
-                    lateness.record(now - deadline)
-                self._call(tick, now)
+            self._call_all(iter(tuple(slot)), deadline)
 
-    def _call(self, tick: Tick, now: float) -> None:
-        loop = asyncio.get_running_loop()
-        # An error in one call must not stop the others.
-        with Guard("a call of the simulator failed and was dropped", loop=loop) as guard:
-            tick(now)
-        if guard.error is not None:
+    def _call_all(
+        self, entries: Iterator[tuple[Tick, Lateness | None, float]], deadline: float
+    ) -> None:
+        """Call the ticks of a slot; an error in one of them does not stop the others."""
+        loop, of_all = asyncio.get_running_loop(), self.lateness
+        tick: Tick | None = None
+        while True:
+            # One for all, which is entered again after an error: this is done for every frame.
+            with Guard("a call of the simulator failed and was dropped", loop=loop) as guard:
+                for tick, lateness, begin in entries:
+                    if deadline < begin:
+                        continue
+                    now = time.monotonic()
+                    of_all.record(now - deadline)
+                    if lateness is not None:
+                        lateness.record(now - deadline)
+                    tick(now)
+            if guard.error is None or tick is None:
+                return
             self.remove(tick)
