@@ -158,6 +158,7 @@ async def test_everything_can_be_reached_and_pressed_with_the_keyboard_alone(pan
     await page.keyboard.press("Shift+Tab")
     await page.keyboard.press("Enter")
     await expect(panel.state).to_contain_text("Playing")
+    await expect(panel.button("Clear")).to_be_enabled()
     await panel.notebook.picture("controls-focus", panel.cell)
     outline = await page.evaluate("() => getComputedStyle(document.activeElement).outline")
     assert "solid" in outline

@@ -135,6 +135,7 @@ async def look(desk, name, takes_pictures):
 async def test_reopened_without_its_kernel_the_last_call_is_still_there(desk, lab, open_notebook):
     await desk.begin_call()
     await desk.button(SEND).click()
+    await desk.notebook.until("stream.newest is not None")
     await desk.notebook.ask("stream.newest.heard(1).result(30)")
     await desk.end_call()
     await expect(desk.page.locator(LAST_PICTURE)).to_have_count(1)

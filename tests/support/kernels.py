@@ -8,18 +8,37 @@ ahead of the tests.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import queue
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from jupyter_client.blocking.client import BlockingKernelClient
 
 FOLDER = Path(__file__).resolve().parents[2] / ".kernels"
 
 OLDER = ("6.29.5", "7.3.0")
 """The oldest that is supported: all on one thread; and one whose clicks are always on a subshell.
 The newest, which is in the environment, alternates between the two."""
+
+MISSES_REQUESTS = "7.3.0"
+"""As all ipykernels from 7.0 to 7.3 it sends answers past the stream that reads requests from the
+same socket, and so can miss that one has come.  It lies there, with all later ones of its
+connection, until somebody connects anew [S ipykernel#1529, #1554].  See `knock`."""
+
+LETS_THE_NEXT_REQUEST_LIE = """\
+import pathlib, time, zmq
+thread = get_ipython().kernel.shell_channel_thread
+def look_away():
+    pathlib.Path("busy").touch()
+    time.sleep(2.5)  # meanwhile the request comes
+    thread._shell_socket.get(zmq.EVENTS)  # as when something is sent: it takes the wake-up
+thread.io_loop.add_callback(thread.io_loop.call_later, 0.5, look_away)"""
+"""A cell after which such a kernel misses a request; the file `busy` says when it may be sent."""
 
 NEWEST = "newest"
 KERNELS = (*OLDER, NEWEST)
@@ -66,6 +85,19 @@ def write_spec(version: str, specs: Path) -> str:
     folder.mkdir(parents=True)
     (folder / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
     return name
+
+
+def knock(connection_file: Path | str) -> None:
+    """Connect to a kernel once more, so that it reads what it has missed."""
+    client = BlockingKernelClient()
+    client.load_connection_file(str(connection_file))
+    client.start_channels(iopub=False, stdin=False, hb=False, control=False)
+    try:
+        client.kernel_info()
+        with contextlib.suppress(queue.Empty):  # it may be busy
+            client.get_shell_msg(timeout=1)
+    finally:
+        client.stop_channels()
 
 
 if __name__ == "__main__":
