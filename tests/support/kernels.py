@@ -8,16 +8,15 @@ ahead of the tests.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import queue
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from jupyter_client.blocking.client import BlockingKernelClient
+import zmq
+from jupyter_client.session import Session
 
 FOLDER = Path(__file__).resolve().parents[2] / ".kernels"
 
@@ -89,15 +88,13 @@ def write_spec(version: str, specs: Path) -> str:
 
 def knock(connection_file: Path | str) -> None:
     """Connect to a kernel once more, so that it reads what it has missed."""
-    client = BlockingKernelClient()
-    client.load_connection_file(str(connection_file))
-    client.start_channels(iopub=False, stdin=False, hb=False, control=False)
-    try:
-        client.kernel_info()
-        with contextlib.suppress(queue.Empty):  # it may be busy
-            client.get_shell_msg(timeout=1)
-    finally:
-        client.stop_channels()
+    found = json.loads(Path(connection_file).read_text(encoding="utf-8"))
+    session = Session(key=found["key"].encode(), signature_scheme=found["signature_scheme"])
+    with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+        socket.linger = 0
+        socket.connect(f"{found['transport']}://{found['ip']}:{found['shell_port']}")
+        session.send(socket, "kernel_info_request", {})
+        socket.poll(1000)  # it may be busy
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ class Lab:
         """Let kernels that can miss a request look for it every two seconds, until cancelled."""
         while True:
             for file in (self.home / "runtime").glob("kernel-*.json"):
-                with contextlib.suppress(OSError, ValueError):  # it ends, or only begins
+                with contextlib.suppress(OSError, ValueError, KeyError):  # it ends, or only begins
                     await asyncio.to_thread(knock, file)
             await asyncio.sleep(2)  # sleeps: nothing tells that a request has been missed
 
