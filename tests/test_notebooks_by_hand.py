@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from support.notebooks import DELIBERATE, NOTEBOOKS, load_run_and_clean, read
+from support.waiting import soon
 
 pytestmark = [pytest.mark.slow, pytest.mark.notebook, pytest.mark.timeout(1500)]
 
@@ -85,7 +86,7 @@ class Kernel:
             self._client.async_execute_cell(self.notebook.cells[number], number)
         )
         # A signal that comes before the cell would interrupt the kernel's own work.
-        await self._client.began.wait()
+        await soon(self._client.began.wait(), CELL_SECONDS)
         done, _ = await asyncio.wait([running], timeout=SOON)
         if not done:
             await self._client.km.interrupt_kernel()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import twistream_kit as kit
+from support.waiting import LIMIT_SECONDS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -23,7 +24,7 @@ def test_the_first_sample_runs_as_printed(monkeypatch: pytest.MonkeyPatch) -> No
             compile(re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0], "README.md", "exec"),
             names,
         )
-        outcome = names["playing"].result(5)
+        outcome = names["playing"].result(LIMIT_SECONDS)
         assert outcome.ending == "cleared"
         assert 400 <= outcome.heard_ms < 4210
     finally:

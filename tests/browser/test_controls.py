@@ -10,6 +10,7 @@ import pytest_asyncio
 from playwright.async_api import expect
 
 from support.lab import HOLD
+from support.notebook_page import resize
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -157,6 +158,7 @@ async def test_everything_can_be_reached_and_pressed_with_the_keyboard_alone(pan
     await page.keyboard.press("Shift+Tab")
     await page.keyboard.press("Enter")
     await expect(panel.state).to_contain_text("Playing")
+    await expect(panel.button("Clear")).to_be_enabled()
     await panel.notebook.picture("controls-focus", panel.cell)
     outline = await page.evaluate("() => getComputedStyle(document.activeElement).outline")
     assert "solid" in outline
@@ -242,13 +244,13 @@ async def test_buttons_act_while_a_cell_sleeps(panel, lab):
 @pytest.mark.parametrize("width", [800, 480])
 async def test_all_stays_in_sight_on_a_narrow_page(panel, width):
     page = panel.notebook.page
-    await page.set_viewport_size({"width": width, "height": 900})
+    await resize(page, width, 900)
     try:
         for name in BUTTONS:
             await expect(panel.button(name)).to_be_in_viewport(ratio=1)
         output = panel.cell.locator(".jp-OutputArea-output").first
-        hidden = await output.evaluate("output => output.scrollWidth - output.clientWidth")
-        assert hidden <= 1
+        fits = "output => output.scrollWidth - output.clientWidth <= 1"
+        await page.wait_for_function(fits, arg=await output.element_handle())
         await panel.notebook.picture(f"controls-{width}", panel.cell)
         if width == 800:  # with JupyterLab's sidebar open, some 365 pixels are left of it
             assert await panel.state.evaluate("state => state.clientHeight") < 36

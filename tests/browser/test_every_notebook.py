@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import io
 import json
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 import soundfile
+from playwright.async_api import TimeoutError as PageTimeout
 
 from support.accessibility import OF_A_WHOLE_PAGE, THEMES, describe_grave, find_violations
 from support.notebook_page import NotebookPage, show_all
@@ -66,6 +68,10 @@ PICTURES = """rests => rests.map(rest => ({
     pictures: [...rest.querySelectorAll('img, svg, audio, table')]
         .filter(each => each.getBoundingClientRect().width > 40).length,
 }))"""
+
+ALL_HAVE_PICTURES = f"""rest => ({PICTURES})([...document.querySelectorAll(rest)])
+    .every(({{ text, pictures }}) => text && pictures)"""
+"""An image has no size before it is decoded."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -206,6 +212,8 @@ async def test_its_pictures_and_figures_stay_without_a_kernel(
         rests = page.locator(f".jp-Notebook {REST}")
         if pictures_are_wanted:
             await page.screenshot(path=pictures / f"reopened-{path[10:-6]}.png")
+        with contextlib.suppress(PageTimeout):  # what is missing is said below
+            await page.wait_for_function(ALL_HAVE_PICTURES, arg=REST)
         shown = await rests.evaluate_all(PICTURES)
         text = await page.locator(".jp-Notebook").inner_text()
     finally:
@@ -231,6 +239,8 @@ async def test_its_static_form_shows_pictures_and_figures(
         # The page asks for scripts from afar, which there may not be.
         await page.route("https://**", lambda route: route.abort())
         await page.goto(file.as_uri())
+        with contextlib.suppress(PageTimeout):  # what is missing is said below
+            await page.wait_for_function(ALL_HAVE_PICTURES, arg=REST)
         shown = await page.locator(REST).evaluate_all(PICTURES)
         broken = await page.locator("img").evaluate_all(
             "all => all.filter(each => !each.naturalWidth).map(each => each.outerHTML.slice(0, 99))"

@@ -32,10 +32,8 @@ call = kit.place_call(
     'ran.append("three")',
 )
 
-IS_IN = "element => element.contains(document.activeElement)"
+IS_OUT = "element => !element.contains(document.activeElement)"
 NUMBER_OF_CELLS = "() => window.jupyterapp.shell.currentWidget.content.widgets.length"
-IS_SAVED = "() => !window.jupyterapp.shell.currentWidget.context.model.dirty"
-MAKE_DIRTY = "() => { window.jupyterapp.shell.currentWidget.context.model.dirty = true; }"
 
 
 class Reader:
@@ -61,6 +59,10 @@ class Reader:
     async def keeps_all_cells(self):
         # One more than were written: JupyterLab adds one when the last was run.
         assert await self.page.evaluate(NUMBER_OF_CELLS) == len(CELLS) + 1
+
+    async def is_out_of_the_phone(self):
+        """Wait until the telephone has given the focus back."""
+        await self.page.wait_for_function(IS_OUT, arg=await self.phone.root.element_handle())
 
     async def press_two(self, key):
         await self.page.keyboard.press(key)
@@ -100,7 +102,7 @@ async def test_shift_enter_runs_the_next_cell_after_each_click_on_a_widget(reade
 
 async def test_after_a_click_on_the_phone_the_keyboard_still_presses_its_keys(reader):
     await reader.phone.button("4").click()
-    assert not await reader.phone.root.evaluate(IS_IN), "the focus stayed in the telephone"
+    await reader.is_out_of_the_phone()
     await reader.page.keyboard.press("5")
     await reader.page.keyboard.press("#")
     digits = (
@@ -134,9 +136,7 @@ async def test_chords_go_to_jupyter_and_press_nothing(reader):
     sound = reader.phone.button("Sound")
     before = await sound.get_attribute("aria-pressed")
     await sound.focus()
-    await reader.page.evaluate(MAKE_DIRTY)
-    await reader.page.keyboard.press("Control+s")
-    await reader.page.wait_for_function(IS_SAVED)
+    await reader.notebook.save_by_a_key()
     for chord in ("Control+Space", "Alt+Space", "Meta+Enter", "Control+Alt+Enter"):
         await sound.focus()
         await reader.page.keyboard.press(chord)
@@ -174,4 +174,4 @@ async def test_a_key_presses_the_button_that_has_the_focus_and_leaves_the_focus_
     await expect(sound).to_have_attribute("aria-pressed", "true")
     await expect(sound).to_be_focused()
     await reader.page.keyboard.press("Escape")
-    assert not await reader.phone.root.evaluate(IS_IN)
+    await reader.is_out_of_the_phone()

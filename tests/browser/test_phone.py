@@ -49,6 +49,9 @@ ONE_RUNS = """() => window.loudspeaker.contexts
     .filter(each => each.state !== 'closed').length === 1"""
 """A page closes its contexts by and by."""
 
+ALL_TRACKS_ENDED = """() => window.loudspeaker.tracks.length > 0
+    && window.loudspeaker.tracks.every(track => track.readyState === 'ended')"""
+
 HEARD_FRAMES = 500
 MIC_HZ, TONE_HZ, TONE_SECONDS = 1000, 440, 30
 
@@ -308,8 +311,7 @@ async def test_hanging_up_lets_the_microphone_go(handset):
     await handset.button("Hang up").click()
     await expect(handset.state).to_contain_text("has ended")
     await handset.notebook.picture("phone-ended", handset.root)
-    states = "() => window.loudspeaker.tracks.map(track => track.readyState)"
-    assert set(await handset.page.evaluate(states)) == {"ended"}
+    await handset.page.wait_for_function(ALL_TRACKS_ENDED)
     assert await handset.notebook.ask("print(phone.state)") == "idle"
 
 
@@ -355,9 +357,9 @@ async def test_running_the_cell_again_leaves_one_voice(handset):
     await handset.notebook.ask("playing = stream.play(kit.Clip.tone(440, 1))")
     await handset.wait_for_sound()
     await handset.page.wait_for_function(ONE_RUNS)
-    live = "() => window.loudspeaker.tracks.filter(t => t.readyState === 'live').length"
     await expect(handset.button("Mute")).to_be_enabled()
-    assert await handset.page.evaluate(live) == 1
+    live = "() => window.loudspeaker.tracks.filter(t => t.readyState === 'live').length === 1"
+    await handset.page.wait_for_function(live)
 
 
 async def test_two_views_of_one_phone_make_one_sound(handset):
@@ -570,9 +572,7 @@ async def test_after_a_restart_of_the_kernel_nothing_stays_on(open_phone):
     await handset.page.evaluate(
         "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
     )
-    await handset.page.wait_for_function(
-        "() => window.loudspeaker.tracks.every(track => track.readyState === 'ended')"
-    )
+    await handset.page.wait_for_function(ALL_TRACKS_ENDED)
     await handset.notebook.run_up_to("widget = PhoneWidget")
     await handset.answer()
     await handset.notebook.ask("playing = stream.play(kit.Clip.tone(440, 1))")
@@ -586,7 +586,7 @@ async def test_a_closed_page_takes_its_microphone_out_of_the_call(open_phone, la
     handset = await open_phone("closed.ipynb")
     await handset.answer()
     await expect(handset.button("Mute")).to_be_enabled()
-    await handset.notebook.ask("widget.pages.speaker or 1 / 0")
+    await handset.notebook.until("widget.pages.speaker")
     await handset.notebook.ask(
         "import threading, pathlib\n"
         "def look():\n"

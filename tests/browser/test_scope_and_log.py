@@ -110,7 +110,7 @@ async def test_the_scope_draws_both_voices_and_goes_on_while_a_cell_sleeps(noteb
     await expect(scope.canvas).to_have_attribute("aria-label", re.compile("caller speaks and hear"))
     await notebook.ask("phone.press('5'); stream.clear()")
     await scope.wait_for(YOURS, *LOWER, most=0.03)
-    assert await scope.share(CALLER, *UPPER) > 0.2, "the clear is not the caller's"
+    await scope.wait_for(CALLER, *UPPER, least=0.2)  # the clear is not the caller's
     await expect(scope.canvas).to_have_attribute("aria-label", re.compile("hears silence.*1 clear"))
 
 
@@ -121,7 +121,6 @@ async def test_it_looks_well_in_both_themes_and_fits_a_narrow_page(notebook, sco
     await scope.wait_for(YOURS, *LOWER, least=0.02, begin=0)
     await notebook.picture("scope-light", scope.cell)
     await notebook.theme("JupyterLab Dark")
-    await scope.cell.page.wait_for_timeout(300)
     await notebook.picture("scope-dark", scope.cell)
     await notebook.picture("log-dark", await notebook.cell(LOG))
     await scope.cell.page.set_viewport_size({"width": 800, "height": 900})
@@ -136,20 +135,25 @@ async def test_it_looks_well_in_both_themes_and_fits_a_narrow_page(notebook, sco
     await notebook.theme("JupyterLab Light")
 
 
-async def ground_of(picture):
-    """The colour of the corner of a plot as it is seen, from 0 to 255."""
-    seen = Image.open(io.BytesIO(await picture.screenshot())).convert("RGB")
-    return seen.getpixel((3, seen.height - 3))
+async def wait_for_ground(picture, level):
+    """Wait until the corner of a plot is seen as a grey of this level, from 0 to 255."""
+    patience = Patience(LIMIT_SECONDS)
+    while True:
+        seen = Image.open(io.BytesIO(await picture.screenshot())).convert("RGB")
+        colour = seen.getpixel((3, seen.height - 3))
+        if max(colour) == pytest.approx(level, abs=2) == min(colour):
+            return
+        assert not patience.is_over(), colour
 
 
 async def test_a_plot_follows_the_theme_though_it_was_made_before(notebook):
     cell = await notebook.cell(PLOT)
     picture = cell.locator(".jp-RenderedImage img")
-    assert await ground_of(picture) == (255, 255, 255)
+    await wait_for_ground(picture, 255)
     await notebook.picture("plot-light", cell)
     await notebook.theme("JupyterLab Dark")
     cell = await notebook.cell(PLOT)
-    assert max(await ground_of(picture)) == pytest.approx(17, abs=2)
+    await wait_for_ground(picture, 17)
     await notebook.picture("plot-dark", cell)
     await notebook.theme("JupyterLab Light")
     assert await cell.locator(".jp-OutputArea-child:visible").count() == 1, "the style has no place"
@@ -159,26 +163,13 @@ async def sources(notebook):
     return [cell["source"] for cell in await notebook.cells()]
 
 
-async def saved_by_a_key(notebook):
-    """Press Ctrl+S, and tell whether the notebook was saved."""
-    await notebook.page.evaluate(
-        "() => { const model = window.jupyterapp.shell.currentWidget.context.model;"
-        " model.dirty = true; }"
-    )
-    await notebook.page.keyboard.press("Control+s")
-    await notebook.page.wait_for_function(
-        "() => !window.jupyterapp.shell.currentWidget.context.model.dirty"
-    )
-    return True
-
-
 async def test_chords_go_to_jupyter_and_single_keys_do_not(notebook):
     before = await sources(notebook)
     log = await notebook.cell(LOG)
     for place in (log.locator("input[type=search]"), log.locator(".twistream-log-toggle").first):
         await notebook.cell(LOG)
         await place.focus()
-        assert await saved_by_a_key(notebook)
+        await notebook.save_by_a_key()
         for key in ("d", "d", "a", "0", "0"):
             await notebook.page.keyboard.press(key)
     await log.locator("input[type=search]").fill("")
@@ -202,13 +193,13 @@ async def test_a_click_gives_the_focus_back_and_a_key_keeps_it(notebook):
     toggle = log.locator(".twistream-log-toggle:visible").first
     has_focus = "element => element.getRootNode().activeElement === element"
     await toggle.click()
-    assert not await toggle.evaluate(has_focus)
+    await expect(toggle).not_to_be_focused()
     in_the_notebook = "() => !!document.activeElement.closest('.jp-Notebook')"
-    assert await notebook.page.evaluate(in_the_notebook)
+    await notebook.page.wait_for_function(in_the_notebook)
     is_open = await toggle.get_attribute("aria-expanded")
     await toggle.focus()
     await notebook.page.keyboard.press("Enter")
-    assert await toggle.get_attribute("aria-expanded") != is_open
+    await expect(toggle).not_to_have_attribute("aria-expanded", is_open)
     assert await toggle.evaluate(has_focus)
     await notebook.page.keyboard.press("ArrowRight")
     await expect(toggle).to_have_attribute("aria-expanded", "true")
@@ -216,7 +207,7 @@ async def test_a_click_gives_the_focus_back_and_a_key_keeps_it(notebook):
     await expect(toggle).to_have_attribute("aria-expanded", "false")
     await notebook.page.keyboard.press("ArrowDown")
     below = log.locator(".twistream-log-toggle:visible").nth(1)
-    assert await below.evaluate(has_focus)
+    await expect(below).to_be_focused()
 
 
 async def test_the_log_shows_filters_and_saves(notebook):

@@ -9,6 +9,7 @@ import pytest_asyncio
 from playwright.async_api import expect
 
 from support.accessibility import OF_A_WHOLE_PAGE, THEMES, describe_grave, find_violations
+from support.notebook_page import resize
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -111,5 +112,6 @@ async def test_it_is_accessible_in_both_themes_and_fits_a_narrow_page(notebook, 
         violations = await find_violations(notebook.page, FORM, rules=OF_A_WHOLE_PAGE)
         assert describe_grave(violations) == []
         await notebook.picture(f"settings-form-{theme.split()[1].lower()}", form)
-    await notebook.page.set_viewport_size({"width": 800, "height": 900})
-    assert await form.evaluate("form => form.scrollWidth <= form.clientWidth")
+    await resize(notebook.page, 800, 900)
+    fits = "form => form.scrollWidth <= form.clientWidth"
+    await notebook.page.wait_for_function(fits, arg=await form.element_handle())

@@ -5,6 +5,7 @@ What counts is what went to the loudspeaker.  On every ipykernel that is support
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
@@ -12,6 +13,7 @@ import pytest_asyncio
 from playwright.async_api import expect
 
 from support.handset import IT_HAS_FALLEN_SILENT, LOUDSPEAKER, Handset
+from support.kernels import MISSES_REQUESTS
 from support.lab import HOLD, PLAYS_AGAIN
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -76,6 +78,7 @@ async def tutorial(lab, open_notebook, kernel):
     )
     lab.use_kernel(path, kernel)
     notebook = await open_notebook(path, script=LOUDSPEAKER)
+    knocking = asyncio.create_task(lab.keep_knocking()) if kernel == MISSES_REQUESTS else None
     await notebook.run_up_to(WORKBENCH)
     version = await notebook.ask("import ipykernel; print(ipykernel.__version__)")
     assert kernel in ("newest", version)
@@ -94,6 +97,9 @@ async def tutorial(lab, open_notebook, kernel):
     await notebook.ask("kit.stop()")
     assert notebook.complaints == []
     await notebook.close()
+    if knocking is not None:
+        knocking.cancel()
+        await asyncio.wait([knocking])
 
 
 def assert_the_tone_was_cut_off(ended):

@@ -11,6 +11,7 @@ from playwright.async_api import expect
 
 from support.accessibility import OF_A_WHOLE_PAGE, THEMES, describe_grave, find_violations
 from support.drawings import drawings_in
+from support.notebook_page import resize
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -63,7 +64,7 @@ class Desk:
 
     async def place_at(self, width):
         """Return where the parts are on a page of this width, on which all must be seen."""
-        await self.page.set_viewport_size({"width": width, "height": 2000})
+        await resize(self.page, width, 2000)
         cell = await self.notebook.cell(WORKBENCH)
         await self.page.wait_for_function(FITS, arg=await cell.element_handle())
         return await self.root.evaluate(PLACE)
@@ -134,6 +135,7 @@ async def look(desk, name, takes_pictures):
 async def test_reopened_without_its_kernel_the_last_call_is_still_there(desk, lab, open_notebook):
     await desk.begin_call()
     await desk.button(SEND).click()
+    await desk.notebook.until("stream.newest is not None")
     await desk.notebook.ask("stream.newest.heard(1).result(30)")
     await desk.end_call()
     await expect(desk.page.locator(LAST_PICTURE)).to_have_count(1)

@@ -309,6 +309,22 @@ def test_a_kernel_whose_buttons_wait_is_a_warning(requires):
     assert old.consequence == "On this kernel, buttons wait until a running cell ends"
 
 
+@pytest.mark.parametrize("version", ["7.1.0", "7.3.0"])
+def test_a_kernel_that_can_miss_a_request_is_a_warning(requires, version):
+    requires("ipykernel!=7.0.0,!=7.0.1,>=6.29", ipykernel=version)
+    fine, old = _jupyter.examine_kernel()
+    assert fine.level == "ok"
+    assert old.level == "warning"
+    assert old.detail == f"ipykernel {version} is older than 7.4, and can miss that a cell was run"
+    assert "until you choose Kernel > Reconnect to Kernel" in old.consequence
+    assert old.fix.endswith("install --upgrade ipykernel")
+
+
+def test_a_kernel_that_misses_nothing_is_no_warning(requires):
+    requires("ipykernel!=7.0.0,!=7.0.1,>=6.29", ipykernel="7.4.0")
+    assert only(_jupyter.examine_kernel()).level == "ok"
+
+
 def use_kernelspec(monkeypatch, tmp_path, program):
     folder = tmp_path / "jupyter" / "kernels" / "python3"
     folder.mkdir(parents=True)

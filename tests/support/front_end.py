@@ -16,7 +16,11 @@ import time
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
+from support.kernels import MISSES_REQUESTS, knock
 from support.waiting import LIMIT_SECONDS, Patience
+
+SILENT_SECONDS = 5
+"""After such a silence, a kernel that misses requests is made to look."""
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -44,6 +48,7 @@ class FrontEnd:
             kernel_spec_manager=spec_manager,
             connection_file=str(specs / f"{name}-{time.monotonic_ns()}.json"),
         )
+        self._misses_requests = name.endswith(MISSES_REQUESTS)
         self.manager.start_kernel()
         self._connect(subshells)
 
@@ -170,20 +175,28 @@ class FrontEnd:
 
     def wait(self, condition, what, seconds=LIMIT_SECONDS):
         """Take in what the kernel says until `condition()` is true; return its value."""
-        patience = Patience(seconds)
+        patience, silence = Patience(seconds), Patience(SILENT_SECONDS)
         while not (result := condition()):
             if patience.is_over():
                 raise TimeoutError(f"no {what} within {seconds} s; {self.errors} {self.printed}")
-            self.take_in()
+            if self.take_in():
+                silence = Patience(SILENT_SECONDS)
+            elif self._misses_requests and silence.is_over():
+                knock(self.manager.connection_file)
+                silence = Patience(SILENT_SECONDS)
         return result
 
     def take_in(self):
-        """Take in what the kernel has said, after waiting for it a moment."""
+        """Take in what the kernel says, after waiting a moment; return whether it said anything."""
+        n_messages = 0
         with contextlib.suppress(queue.Empty):
             self._note(self.client.get_iopub_msg(timeout=0.02))
+            n_messages += 1
         with contextlib.suppress(queue.Empty):
             reply = self.client.get_shell_msg(timeout=0)
             self._replies[reply["parent_header"].get("msg_id")] = reply["content"]
+            n_messages += 1
+        return n_messages > 0
 
     def _note(self, message):
         kind, content = message["msg_type"], message["content"]

@@ -15,11 +15,29 @@ import subprocess
 import sys
 from pathlib import Path
 
+import zmq
+from jupyter_client.session import Session
+
 FOLDER = Path(__file__).resolve().parents[2] / ".kernels"
 
 OLDER = ("6.29.5", "7.3.0")
 """The oldest that is supported: all on one thread; and one whose clicks are always on a subshell.
 The newest, which is in the environment, alternates between the two."""
+
+MISSES_REQUESTS = "7.3.0"
+"""As all ipykernels from 7.0 to 7.3 it sends answers past the stream that reads requests from the
+same socket, and so can miss that one has come.  It lies there, with all later ones of its
+connection, until somebody connects anew [S ipykernel#1529, #1554].  See `knock`."""
+
+LETS_THE_NEXT_REQUEST_LIE = """\
+import pathlib, time, zmq
+thread = get_ipython().kernel.shell_channel_thread
+def look_away():
+    pathlib.Path("busy").touch()
+    time.sleep(2.5)  # meanwhile the request comes
+    thread._shell_socket.get(zmq.EVENTS)  # as when something is sent: it takes the wake-up
+thread.io_loop.add_callback(thread.io_loop.call_later, 0.5, look_away)"""
+"""A cell after which such a kernel misses a request; the file `busy` says when it may be sent."""
 
 NEWEST = "newest"
 KERNELS = (*OLDER, NEWEST)
@@ -66,6 +84,17 @@ def write_spec(version: str, specs: Path) -> str:
     folder.mkdir(parents=True)
     (folder / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
     return name
+
+
+def knock(connection_file: Path | str) -> None:
+    """Connect to a kernel once more, so that it reads what it has missed."""
+    found = json.loads(Path(connection_file).read_text(encoding="utf-8"))
+    session = Session(key=found["key"].encode(), signature_scheme=found["signature_scheme"])
+    with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+        socket.linger = 0
+        socket.connect(f"{found['transport']}://{found['ip']}:{found['shell_port']}")
+        session.send(socket, "kernel_info_request", {})
+        socket.poll(1000)  # it may be busy
 
 
 if __name__ == "__main__":

@@ -35,6 +35,13 @@ ALL_RAN = """before => {
     return models.every(ended) || models.some(stopped);
 }"""
 
+FOLLOWS_THE_WINDOW = """() => {
+    const { right, bottom } = window.jupyterapp.shell.currentWidget.node.getBoundingClientRect();
+    const isNear = (edge, end) => edge <= end + 1 && end - edge < 100;
+    return isNear(right, innerWidth) && isNear(bottom, innerHeight);
+}"""
+"""JupyterLab gives its parts their sizes by a script, some time after the window has changed."""
+
 TALL = 16_000
 """So high, in pixels, that no cell is beyond the edge of the page, where it would not be drawn."""
 
@@ -140,6 +147,9 @@ LEAVE = """() => {
     notebook.dispose();
 }"""
 
+IS_SAVED = "() => !window.jupyterapp.shell.currentWidget.context.model.dirty"
+MAKE_DIRTY = "() => { window.jupyterapp.shell.currentWidget.context.model.dirty = true; }"
+
 IS_SILENT = "() => (window.loudspeaker?.contexts ?? []).every(each => each.state === 'closed')"
 
 
@@ -221,6 +231,17 @@ class NotebookPage:
         await self.page.evaluate("() => window.loudspeaker?.reset()")
         for event, listener in self._listeners.items():
             self.page.remove_listener(event, listener)
+
+    async def save_by_a_key(self) -> None:
+        """Press Ctrl+S where the focus is, and wait until that has saved the notebook.
+
+        And made its checkpoint: until then JupyterLab ignores the next Ctrl+S without a word.
+        """
+        await self.page.evaluate(MAKE_DIRTY)
+        async with self.page.expect_response(_is_a_checkpoint):
+            await self.page.keyboard.press("Control+s")
+        await self.page.wait_for_function(IS_SAVED)
+        await self.page.evaluate(TWO_FRAMES)  # it takes in the answer
 
     async def cells(self) -> list[dict]:
         """Return all cells, with source, tags, state and outputs."""
@@ -358,9 +379,16 @@ class NotebookPage:
                     await self.picture(f"{picture}-{name.lower()}-{number:02d}", shown)
 
 
+async def resize(page, width: int, height: int) -> None:
+    """Give a page another size, and wait until its notebook is laid out for it."""
+    await page.set_viewport_size({"width": width, "height": height})
+    await page.wait_for_function(FOLLOWS_THE_WINDOW)
+    await page.evaluate(TWO_FRAMES)
+
+
 async def show_all(page, width: int) -> None:
     """Make a page so high that all of its notebook is drawn, and wait for that."""
-    await page.set_viewport_size({"width": width, "height": TALL})
+    await resize(page, width, TALL)
     await page.wait_for_function(ALL_IS_DRAWN, polling=200, timeout=DRAWN_SECONDS * 1000)
     await page.evaluate(TWO_FRAMES)  # laid out for that width
 
@@ -419,6 +447,10 @@ class PageOfContext(NotebookPage):
                 await self.theme("JupyterLab Light")
             await self.leave()
             self._left.append(self.page)
+
+
+def _is_a_checkpoint(response) -> bool:
+    return response.request.method == "POST" and "/checkpoints" in response.url
 
 
 def errors_of(cell: dict) -> list[str]:

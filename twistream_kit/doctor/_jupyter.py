@@ -17,6 +17,9 @@ from twistream_kit.notebook.runtime.kernel import OLD_KERNEL, SUBSHELLS_SINCE
 KERNEL = "python3"
 """The name of the kernel that the notebooks ask for."""
 
+MISSES_NO_REQUEST_SINCE = (7, 4)
+"""The first ipykernel with subshells that reads every request (docs/NOTEBOOKS.md §3)."""
+
 ASKS_FOR_SUBSHELLS_SINCE = (4, 4)
 """The first JupyterLab that has the messages of widgets handled beside a running cell."""
 
@@ -52,6 +55,19 @@ def examine_kernel() -> list[Condition]:
         consequence = consequence.replace("it ends.", "a running cell ends")
         fix = f"Say {join_command('pip', 'install', '--upgrade', 'ipykernel')}"
         found.append(Condition("ipykernel", "warning", detail, consequence, fix))
+    elif _read_numbers(version) < MISSES_NO_REQUEST_SINCE:
+        newer = ".".join(map(str, MISSES_NO_REQUEST_SINCE))
+        fix = f"Say {join_command('pip', 'install', '--upgrade', 'ipykernel')}"
+        found.append(
+            Condition(
+                "ipykernel",
+                "warning",
+                f"ipykernel {version} is older than {newer}, and can miss that a cell was run",
+                "The cell stays at [*] then, beside an idle kernel, until you choose Kernel > "
+                "Reconnect to Kernel",
+                fix,
+            )
+        )
     return found
 
 

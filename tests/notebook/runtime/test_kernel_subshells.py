@@ -6,6 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from support.front_end import SILENT_SECONDS
+from support.kernels import LETS_THE_NEXT_REQUEST_LIE, MISSES_REQUESTS
+from support.waiting import until
 from twistream_kit.notebook.runtime import kernel as kernel_module
 
 
@@ -70,3 +73,20 @@ def test_a_front_end_without_subshells_is_warned_that_buttons_may_wait(
         (tmp_path / "release").touch()
     kernel.wait(lambda: kernel_module.NO_SUBSHELL not in state["value"], "the end of the waiting")
     assert kernel.errors == []
+
+
+@pytest.mark.slow
+@pytest.mark.notebook
+def test_a_request_that_an_older_kernel_has_missed_is_read_once_somebody_connects(
+    fresh_kernel, tmp_path
+):
+    """What ipykernel 7.0 to 7.3 do by chance when an answer and a request cross."""
+    kernel = fresh_kernel(MISSES_REQUESTS)
+    kernel.run(f"import os; os.chdir({str(tmp_path)!r})\n{LETS_THE_NEXT_REQUEST_LIE}")
+    until((tmp_path / "busy").exists)
+    missed = kernel.begin("print('missed')")
+    kernel._misses_requests = False
+    with pytest.raises(TimeoutError):
+        kernel.wait(lambda: kernel.has_ended(missed), "end of the cell", SILENT_SECONDS)
+    kernel._misses_requests = True
+    assert kernel.result_of(missed) == "missed\n"

@@ -39,7 +39,7 @@ NAMES = (
 
 HOLD = """
 import os
-limit = time.monotonic() + 60
+limit = time.monotonic() + 180
 while not os.path.exists({release!r}) and time.monotonic() < limit: {wait}
 """
 CELLS = {
