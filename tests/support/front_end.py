@@ -145,6 +145,13 @@ class FrontEnd:
         """
         return request in self._replies and request in self._idle
 
+    def has_fallen_idle(self, request):
+        """Whether the kernel has said that it is done with a cell.
+
+        It says so in one order with what its widgets say; its answer may overtake them, or be late.
+        """
+        return request in self._idle
+
     def status_of(self, request):
         """Return ``ok``, ``error`` or ``aborted``."""
         self.wait(lambda: request in self._replies, "answer to a request")
