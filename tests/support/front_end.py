@@ -16,7 +16,7 @@ import time
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
-from support.kernels import MISSES_REQUESTS, knock
+from support.kernels import MISSES_REQUESTS, connect_once_more
 from support.waiting import LIMIT_SECONDS, Patience
 
 SILENT_SECONDS = 5
@@ -189,7 +189,7 @@ class FrontEnd:
             if self.take_in():
                 silence = Patience(SILENT_SECONDS)
             elif self._misses_requests and silence.is_over():
-                knock(self.manager.connection_file)
+                connect_once_more(self.manager.connection_file)
                 silence = Patience(SILENT_SECONDS)
         return result
 
