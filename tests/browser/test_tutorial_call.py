@@ -78,7 +78,9 @@ async def tutorial(lab, open_notebook, kernel):
     )
     lab.use_kernel(path, kernel)
     notebook = await open_notebook(path, script=LOUDSPEAKER)
-    knocking = asyncio.create_task(lab.keep_knocking()) if kernel == MISSES_REQUESTS else None
+    reconnecting = (
+        asyncio.create_task(lab.keep_reconnecting()) if kernel == MISSES_REQUESTS else None
+    )
     await notebook.run_up_to(WORKBENCH)
     version = await notebook.ask("import ipykernel; print(ipykernel.__version__)")
     assert kernel in ("newest", version)
@@ -97,9 +99,9 @@ async def tutorial(lab, open_notebook, kernel):
     await notebook.ask("kit.stop()")
     assert notebook.complaints == []
     await notebook.close()
-    if knocking is not None:
-        knocking.cancel()
-        await asyncio.wait([knocking])
+    if reconnecting is not None:
+        reconnecting.cancel()
+        await asyncio.wait([reconnecting])
 
 
 def assert_the_tone_was_cut_off(ended):

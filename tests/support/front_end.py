@@ -16,7 +16,7 @@ import time
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
-from support.kernels import MISSES_REQUESTS, knock
+from support.kernels import MISSES_REQUESTS, connect_once_more
 from support.waiting import LIMIT_SECONDS, Patience
 
 SILENT_SECONDS = 5
@@ -145,6 +145,13 @@ class FrontEnd:
         """
         return request in self._replies and request in self._idle
 
+    def has_fallen_idle(self, request):
+        """Whether the kernel has said that it is done with a cell.
+
+        It says so in one order with what its widgets say; its answer may overtake them, or be late.
+        """
+        return request in self._idle
+
     def status_of(self, request):
         """Return ``ok``, ``error`` or ``aborted``."""
         self.wait(lambda: request in self._replies, "answer to a request")
@@ -182,7 +189,7 @@ class FrontEnd:
             if self.take_in():
                 silence = Patience(SILENT_SECONDS)
             elif self._misses_requests and silence.is_over():
-                knock(self.manager.connection_file)
+                connect_once_more(self.manager.connection_file)
                 silence = Patience(SILENT_SECONDS)
         return result
 

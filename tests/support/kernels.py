@@ -27,7 +27,7 @@ The newest, which is in the environment, alternates between the two."""
 MISSES_REQUESTS = "7.3.0"
 """As all ipykernels from 7.0 to 7.3 it sends answers past the stream that reads requests from the
 same socket, and so can miss that one has come.  It lies there, with all later ones of its
-connection, until somebody connects anew [S ipykernel#1529, #1554].  See `knock`."""
+connection, until somebody connects anew [S ipykernel#1529, #1554].  See `connect_once_more`."""
 
 LETS_THE_NEXT_REQUEST_LIE = """\
 import pathlib, time, zmq
@@ -86,7 +86,7 @@ def write_spec(version: str, specs: Path) -> str:
     return name
 
 
-def knock(connection_file: Path | str) -> None:
+def connect_once_more(connection_file: Path | str) -> None:
     """Connect to a kernel once more, so that it reads what it has missed."""
     found = json.loads(Path(connection_file).read_text(encoding="utf-8"))
     session = Session(key=found["key"].encode(), signature_scheme=found["signature_scheme"])

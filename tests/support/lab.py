@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-from support.kernels import knock, write_spec
+from support.kernels import connect_once_more, write_spec
 
 TOKEN = "browser-tests"
 START_SECONDS = 40
@@ -139,12 +139,12 @@ class Lab:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(5)
 
-    async def keep_knocking(self) -> None:
+    async def keep_reconnecting(self) -> None:
         """Let kernels that can miss a request look for it every two seconds, until cancelled."""
         while True:
             for file in (self.home / "runtime").glob("kernel-*.json"):
                 with contextlib.suppress(OSError, ValueError, KeyError):  # it ends, or only begins
-                    await asyncio.to_thread(knock, file)
+                    await asyncio.to_thread(connect_once_more, file)
             await asyncio.sleep(2)  # sleeps: nothing tells that a request has been missed
 
     def release_held_cell(self) -> None:

@@ -23,7 +23,7 @@ phone = twilio.phone("+15550100001")
 call = kit.place_call(twilio.client, to=phone.number, from_=twilio.numbers[0],
                       stream_url=server.stream_url).result(30)
 stream = server.next_stream().result(30)
-playing = stream.play(kit.Clip.tone(440, 8.0))
+playing = stream.play(kit.Clip.tone(440, 60.0))
 playing.heard(0.1).result(30)
 """
 
@@ -79,7 +79,7 @@ def test_after_stop_no_port_is_open_and_no_thread_is_left(kernel):
     kernel.run("kit.stop()")
     assert list_ports(kernel) == ports
     assert kernel.value("playing.result(0).ending") == "lost"
-    assert kernel.value(threads) == before
+    kernel.wait(lambda: kernel.value(threads) == before, "the end of the threads")
     assert kernel.errors == []
 
 

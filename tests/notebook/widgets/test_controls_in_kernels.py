@@ -20,7 +20,7 @@ phone = twilio.phone("+15550100001")
 call = kit.place_call(twilio.client, to=phone.number, from_=twilio.numbers[0],
                       stream_url=server.stream_url).result(30)
 stream = server.next_stream(call).result(30)
-tone = kit.Clip(kit.Clip.tone(440, 20.0).payload, name="tone")
+tone = kit.Clip(kit.Clip.tone(440, 60.0).payload, name="tone")
 beep = kit.Clip(kit.Clip.tone(880, 0.2).payload, name="beep")
 controls = kit.StreamControls(stream, clips=[tone, beep], call=call)
 controls
@@ -105,13 +105,13 @@ class ControlsInKernel:
 def test_buttons_act_while_no_cell_runs(call):
     call.until(lambda: "<b>In a call</b>" in call.state["value"], "call")
     call.click("send_button")
-    call.until(lambda: call.progress["value"] > 0.02, "progress")
+    call.until(lambda: call.progress["value"] > 0.007, "progress")
     call.click("clear_button")
     call.until(lambda: call.progress["bar_style"] == "warning", "clear")
     assert call.quiet()
     ending, heard_ms = call.outcome()
     assert ending == "cleared"
-    assert 0 < heard_ms < 20_000
+    assert 0 < heard_ms < 60_000
     assert BUTTONS_WAIT not in call.state["value"]
 
 
@@ -125,20 +125,20 @@ def test_buttons_act_while_a_cell_runs_or_say_that_they_wait(call, doing, kernel
         act_during_the_cell(call, cell)
     ending, heard_ms = call.outcome()
     assert ending == "cleared"
-    assert heard_ms < 20_000
+    assert heard_ms < 60_000
     assert call.kernel.value("stream.is_open")
 
 
 def act_during_the_cell(call, cell):
     call.click("send_button")
     call.until(lambda: call.says("sent tone"), "send")
-    call.until(lambda: call.progress["value"] > 0.02, "progress")
+    call.until(lambda: call.progress["value"] > 0.007, "progress")
     call.click("mark_button")
     call.until(lambda: call.says("asked for mark-1"), "mark")
     call.click("clear_button")
     call.until(lambda: call.says("tone was cleared after"), "clear")
     call.until(lambda: call.progress["bar_style"] == "warning", "display of the clear")
-    assert not call.kernel.has_ended(cell), "the buttons waited for the cell"
+    assert not call.kernel.has_fallen_idle(cell), "the buttons waited for the cell"
     assert BUTTONS_WAIT not in call.state["value"]
     assert call.quiet()
     call.kernel.manager.interrupt_kernel()
@@ -147,15 +147,17 @@ def act_during_the_cell(call, cell):
 
 def act_after_the_cell(call, cell, release):
     call.until(lambda: BUTTONS_WAIT in call.state["value"], "word that buttons wait")
-    assert not call.kernel.has_ended(cell)
+    assert not call.kernel.has_fallen_idle(cell)
     call.click("send_button")
     call.click("mark_button")
     call.click("clear_button")
     with pytest.raises(TimeoutError):  # if a click is handled during the cell, say so no more
         call.until(lambda: call.says("sent tone"), "send", 0.5)
     release.touch()
-    call.until(lambda: call.says("sent tone") or call.kernel.has_ended(cell), "end of the cell")
-    assert call.kernel.has_ended(cell), "a click was handled before the end of the cell"
+    call.until(
+        lambda: call.says("sent tone") or call.kernel.has_fallen_idle(cell), "end of the cell"
+    )
+    assert call.kernel.has_fallen_idle(cell), "a click was handled before the end of the cell"
     call.until(lambda: call.says("tone was cleared after"), "clear")
     call.until(lambda: BUTTONS_WAIT not in call.state["value"], "end of the waiting")
     assert call.quiet()
@@ -167,7 +169,7 @@ def test_the_chosen_clip_crosses_to_the_kernel(call):
     call.until(lambda: call.says("beep was heard"), "end of the beep")
     call.change("clip", index=0)
     call.click("send_button")
-    call.until(lambda: call.says("sent tone (20.0 s)"), "sound")
+    call.until(lambda: call.says("sent tone (60.0 s)"), "sound")
     assert call.quiet()
 
 
@@ -183,11 +185,11 @@ def test_a_click_after_many_updates_still_acts_during_a_blocking_cell(call):
         call.change("clip", index=number % 2)
         call.click("send_button")
         call.until(lambda: not call.clear_button["disabled"], "sound")
-        cell = call.kernel.begin("stream.clear(); stream.mark('x').result(30); time.sleep(60)")
+        cell = call.kernel.begin("stream.clear(); stream.mark('x').result(30); time.sleep(180)")
         call.until(lambda: call.clear_button["disabled"], "clear by the cell")
         call.click("mark_button")
         call.until(lambda n=number: call.says(f"asked for mark-{n + 1}"), "mark")
-        assert not call.kernel.has_ended(cell)
+        assert not call.kernel.has_fallen_idle(cell)
         call.kernel.manager.interrupt_kernel()
         call.until(lambda c=cell: call.kernel.has_ended(c), "interrupt")
 
@@ -214,9 +216,9 @@ def test_clicks_on_what_has_ended_do_nothing_bad(call):
 
 def test_an_interrupted_cell_leaves_the_call_as_it_was(call):
     call.click("send_button")
-    call.until(lambda: call.progress["value"] > 0.01, "progress")
-    cell = call.kernel.begin("time.sleep(60)")
-    call.until(lambda: call.progress["value"] > 0.05, "progress during the cell")
+    call.until(lambda: call.progress["value"] > 0.004, "progress")
+    cell = call.kernel.begin("time.sleep(180)")
+    call.until(lambda: call.progress["value"] > 0.017, "progress during the cell")
     call.kernel.manager.interrupt_kernel()
     call.until(lambda: call.kernel.has_ended(cell), "interrupt")
     assert call.kernel.status_of(cell) == "error"
@@ -228,7 +230,7 @@ def test_an_interrupted_cell_leaves_the_call_as_it_was(call):
 
 def test_an_interrupted_wait_ends_the_wait_alone(call):
     cell = call.kernel.begin("playing = stream.play(beep + tone); playing.result(60)")
-    call.until(lambda: call.progress["value"] > 0.02, "progress during the cell")
+    call.until(lambda: call.progress["value"] > 0.007, "progress during the cell")
     call.kernel.manager.interrupt_kernel()
     call.until(lambda: call.kernel.has_ended(cell), "interrupt")
     assert call.kernel.status_of(cell) == "error"
@@ -243,6 +245,6 @@ def test_clicks_of_a_front_end_without_subshells_wait_and_none_is_lost(call_with
     for name in ("send_button", "mark_button", "clear_button"):
         call.click(name)
     call.until(lambda: call.says("tone was cleared after"), "clear")
-    assert call.kernel.has_ended(cell)
+    assert call.kernel.has_fallen_idle(cell)
     call.until(lambda: call.says("mark-1 was cleared"), "mark")
     assert call.quiet()

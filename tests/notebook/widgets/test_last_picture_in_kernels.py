@@ -30,7 +30,7 @@ def test_a_thread_fills_the_output_below_while_another_cell_runs(kernel, tmp_pat
     (name,) = kernel.outputs
     busy = kernel.begin_and_hold(END, tmp_path / "release")
     kernel.wait(lambda: kernel.outputs[name]["text/html"], "the last picture")
-    assert not kernel.has_ended(busy)
+    assert not kernel.has_fallen_idle(busy)
     (tmp_path / "release").touch()
     assert kernel.result_of(busy) == ""
     assert "<p>12 s</p>" in kernel.outputs[name]["text/html"]

@@ -175,7 +175,7 @@ def test_a_press_is_taken_while_a_cell_runs_where_the_kernel_can(asking, tmp_pat
     if kernel.subshell is None:
         (tmp_path / "release").touch()
     kernel.wait(lambda: kernel.models[form]["shown"]["words"] == ALL_SET, "an answer")
-    assert kernel.has_ended(cell) is (kernel.subshell is None)
+    assert kernel.has_fallen_idle(cell) is (kernel.subshell is None)
     (tmp_path / "release").touch()
     kernel.result_of(cell)
     assert kernel.value("(found.ready, found.phone_number)") == (True, GOOD["TWILIO_PHONE_NUMBER"])
