@@ -617,6 +617,7 @@ _NO_ACCOUNT = "it asks for an account: no program of ours has one"
 _PUBLIC = "a public address has to lead to this machine"
 _ANOTHER_PROGRAM = "it is a setting of another program than the one that is reviewed"
 _SERVER = "the program of a server is to be changed; a report says nothing of its text"
+_THE_NETWORK = "what is between two machines is not in the input"
 _MAY_BE_MEANT = "it is a note about what may be meant, and says so"
 _OF_A_SCRIPT = "how long a caller has patience is for the author of the script to say"
 _OF_A_REQUEST = "tests/simulator/rest/test_call_request.py: the request as it says has no note"
@@ -652,6 +653,7 @@ NOT_APPLIED = {
     "simulator._load_run": {
         "With Dask, give client.get_executor(pure=False)": "tests/simulator/test_load.py runs it",
     },
+    "simulator._load_validity": {"Let the workers connect to this machine": _THE_NETWORK},
     "protocol.twiml": {
         "Give a wss:// URL": _THE_HOST,
         "Write wss://host/path": _THE_HOST,

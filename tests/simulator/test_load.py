@@ -91,7 +91,7 @@ async def test_each_call_has_its_own_parameters_signature_and_sid() -> None:
         run = simulate_calls(
             server.url,
             5,
-            seconds=0.4,
+            seconds=0.8,  # a busy machine hears the whole tone, too
             ramp_seconds=0.2,
             parameters=lambda number: {"customer": str(number)},
             auth_token="0" * 32,
@@ -598,3 +598,19 @@ async def test_two_workers_of_dask_make_all_calls_once() -> None:
         await asyncio.to_thread(client.close)
     finally:
         await asyncio.to_thread(cluster.close)
+
+
+@pytest.mark.slow
+async def test_two_engines_of_ipyparallel_make_all_calls_once() -> None:
+    ipyparallel = pytest.importorskip("ipyparallel")
+    cluster = ipyparallel.Cluster(n=2)
+    engines = await asyncio.to_thread(cluster.start_and_connect_sync)
+    try:
+        async with running(Server()) as server:
+            executor = engines.executor()
+            report = await check_two_shares(server, executor, seconds=2.0)
+            await check_stop(server, executor)
+        assert len({share.pid for share in report.shares}) == 2
+    finally:
+        await asyncio.to_thread(engines.close)
+        await asyncio.to_thread(cluster.stop_cluster_sync)

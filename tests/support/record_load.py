@@ -40,9 +40,10 @@ async def answer(stream: kit.MediaStream) -> None:
 
 async def talk(stream: kit.MediaStream, chance: random.Random) -> None:
     """Think, and say a tone in two pieces, of which the second one comes late now and then."""
-    await asyncio.sleep(min(1.5, chance.lognormvariate(-1.8, 0.6)))  # sleeps: it thinks
+    await asyncio.sleep(min(1.5, chance.lognormvariate(-1.8, 0.6)))  # sleeps: the server thinks
     stream.play(kit.Clip.tone(440, 1.0))
-    await asyncio.sleep(1.0 + max(0.0, chance.gauss(0.0, 0.05)))  # sleeps: between its pieces
+    late = max(0.0, chance.gauss(0.0, 0.05))
+    await asyncio.sleep(1.0 + late)  # sleeps: the sound runs out meanwhile
     stream.play(kit.Clip.tone(440, 1.0))
 
 

@@ -46,6 +46,9 @@ _STOP_SECONDS = 40.0
 
 _STEP_SECONDS = 0.25
 
+_LISTENER_LIMIT_SECONDS = 60.0
+"""So long that only a fault reaches it: the report would be lost for the sake of its listener."""
+
 _LINK_SECONDS = 2.0
 """How long after a stop a share that begins just then may take to connect."""
 
@@ -175,7 +178,7 @@ def run_shares(executor: Executor, orders: Sequence[ShareOrder], watch: Watch) -
     Raises:
         TwistreamError: If the executor does not begin its work, or a share fails.
     """
-    with on_own_thread(ShareListener()) as listener:
+    with on_own_thread(ShareListener(), limit=_LISTENER_LIMIT_SECONDS) as listener:
         clocks = compare_clocks(executor, len(orders), listener, watch)
         if watch.stop.is_set():
             return []
