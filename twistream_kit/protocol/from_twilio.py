@@ -364,7 +364,7 @@ def parse(text: str | bytes) -> Message:
     """
     if isinstance(text, bytes):
         raise RemoteProtocolError("the message is binary; Twilio sends text only")
-    if (media := _parse_usual_media(text)) is not None:
+    if (media := parse_usual_media(text)) is not None:
         return media
     try:
         raw = json.loads(text)
@@ -382,7 +382,7 @@ _USUAL_MEDIA = re.compile(
 _BEFORE_SID = '"},"streamSid":"'
 
 
-def _parse_usual_media(text: str) -> Media | None:
+def parse_usual_media(text: str) -> Media | None:
     """Read a media message whose text is exactly in Twilio's form, in a third of the time of JSON.
 
     Returns:
