@@ -517,24 +517,27 @@ class StreamSender:
         state, room = self._state, self._socket.room
         conversation = state.conversation
         texts: list[bytes] = []
-        while room > 0 and len(texts) < FAIRNESS:
-            message = state.take_message(now)
+        waits = room > 0 or conversation.has_waiting
+        while room > 0 and len(texts) < FAIRNESS and state.stopped_at is None:
+            message = conversation.take_message(now)
+            waits = conversation.has_waiting
             if message is None:
                 break
+            state.capture.append(message, now)
             text = self._encoder.encode(message)
             texts.append(text)
             room -= len(text) + FRAME_HEAD_BYTES
-            if not conversation.has_waiting:
+            if not waits:
                 break
         if texts:
             self._wrote_at = now
             self._socket.write(texts)
-        if not conversation.has_waiting:
+        if not waits or state.stopped_at is not None:
             return
         if len(texts) == FAIRNESS and room > 0:
             self._call_soon()
             return
-        seconds = state.wait_seconds(now)
+        seconds = conversation.wait_seconds(now)
         if seconds is None:
             return
         if room <= 0:
