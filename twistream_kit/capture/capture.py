@@ -201,7 +201,7 @@ class Capture:
         # The same as `_Messages.append`, in place: on a server that is mostly idle, a call costs
         # more than what it does.
         try:
-            record = _pack(place, at, size, len(messages.sounds), number, chunk, timestamp)
+            record = _RECORD.pack(place, at, size, len(messages.sounds), number, chunk, timestamp)
         except struct.error:  # it needs a head of its own
             messages.append(message, at)
             return
@@ -209,15 +209,24 @@ class Capture:
         messages.records += record
 
     def append_sent(self, payload: bytes, at: float) -> None:
-        """Add a media message of the stream to Twilio, as `append` would, at half its cost."""
+        """Add a media message to Twilio as `append` would, without its object: at half its cost.
+
+        Args:
+            payload: PCMU that was sent, 8000 bytes a second, without a file header.
+            at: The time in monotonic seconds.
+
+        Raises:
+            TypeError: If `at` is no number.
+            ValueError: If it is not finite.
+        """
         messages, size = self._messages, len(payload)
         place = messages.heads.get(self._sent_head)
         room = self._room[to_twilio.Media]
-        if place is None or room < size or not -_LAST < at < _LAST:
+        if place is None or room < size or type(at) is not float or not -_LAST < at < _LAST:
             self.append(to_twilio.make_unchecked_media(self._sent_head[1], payload), at)
             return
         self._room[to_twilio.Media] = room - size
-        record = _pack(place, at, size, len(messages.sounds), 0, 0, 0)
+        record = _RECORD.pack(place, at, size, len(messages.sounds), 0, 0, 0)
         messages.sounds += payload
         messages.records += record
 
@@ -365,8 +374,6 @@ _LAST = sys.float_info.max
 
 _RECORD = struct.Struct("<LdLqqqq")
 """The number of the head, the time, the size and start of its bytes, and three numbers."""
-
-_pack = _RECORD.pack
 
 _NOT_KEPT = -1
 """The start of a payload that was not kept."""

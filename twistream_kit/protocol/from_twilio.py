@@ -387,6 +387,14 @@ def parse_usual_media(text: str) -> Media | None:
 
     Returns:
         What `read` would return; None for any other text, and for a payload that it would refuse.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> text = kit.from_twilio.Media("MZ0", bytes(160), 2, "inbound", 1, 57).to_json()
+        >>> len(kit.from_twilio.parse_usual_media(text).payload)
+        160
+        >>> kit.from_twilio.parse_usual_media(text.replace(",", ", ")) is None
+        True
     """
     begin = _USUAL_MEDIA.match(text)
     if begin is None:

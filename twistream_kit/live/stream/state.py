@@ -422,8 +422,12 @@ class StreamState:
         if logger.isEnabledFor(logging.DEBUG):
             self._log_queued(playing)
         self.on_outgoing()
-        if not is_clip and (self.reviewer is None or self.reviewer.takes_more):
+        if is_clip:
+            return
+        if (reviewer := self.reviewer) is None:
             self.review(payload)
+        elif reviewer.takes_more:
+            reviewer.take(payload)
 
     def _begin_speech(self, speech: Playing) -> None:
         if not self.is_open:
