@@ -212,6 +212,21 @@ def test_sound_is_dropped_though_its_numbers_are_wild():
     assert (second.message, second.size, second.is_kept) == (replace(wild, payload=b""), 160, False)
 
 
+@pytest.mark.parametrize("keep_seconds", [0.0, 0.05, 60.0])
+def test_sound_sent_is_kept_without_a_message_as_with_one(keep_seconds):
+    frames = [SECOND[:160], b"", SECOND[:1], SECOND[200:360], SECOND[:400]]
+    with_messages, without = (Capture(SID, keep_seconds=keep_seconds) for _ in range(2))
+    for count, frame in enumerate(frames):
+        with_messages.append(sound(frame), at=count / 2)
+        without.append_sent(frame, at=count / 2)
+    assert without.entries == with_messages.entries
+    assert [entry.size for entry in without.entries] == [160, 0, 1, 160, 400]
+    with pytest.raises(ValueError, match="at is nan"):
+        without.append_sent(SECOND, at=float("nan"))
+    with pytest.raises(TypeError, match="at"):
+        without.append_sent(SECOND, at="soon")
+
+
 # The caller
 
 

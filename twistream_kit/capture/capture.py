@@ -94,6 +94,7 @@ class Capture:
         self.keep_seconds = keep_seconds
         self.redacted = False
         self._messages = _Messages()
+        self._sent_head = (to_twilio.Media, stream_sid, "")
         self.endings: dict[str, Ending] = {}
         self._statuses: list[tuple[float, str]] = []
         self._odd: list[tuple[float, str | bytes]] = []
@@ -179,15 +180,55 @@ class Capture:
             is_time = False
         if not is_time:
             require_finite(at=at)
-        dropped = 0
-        if type(message) is from_twilio.Media or type(message) is to_twilio.Media:
-            kind = type(message)
-            room = self._room[kind] = self._room[kind] - len(message.payload)
-            if room < 0:
-                dropped = len(message.payload)
-            elif self._messages.append_usual_media(message, at):
-                return
-        self._messages.append(message, at, dropped)
+        number = chunk = timestamp = 0
+        kind, messages = type(message), self._messages
+        head: tuple[Any, ...]
+        if type(message) is from_twilio.Media:
+            head = (kind, message.stream_sid, message.track)
+            number, chunk, timestamp = message.sequence_number, message.chunk, message.timestamp_ms
+        elif type(message) is to_twilio.Media:
+            head = (kind, message.stream_sid, "")
+        else:
+            messages.append(message, at)
+            return
+        payload = message.payload
+        size = len(payload)
+        room = self._room[kind] = self._room[kind] - size
+        place = messages.heads.get(head)
+        if room < 0 or place is None:
+            messages.append(message, at, size if room < 0 else 0)
+            return
+        # The same as `_Messages.append`, in place: on a server that is mostly idle, a call costs
+        # more than what it does.
+        try:
+            record = _RECORD.pack(place, at, size, len(messages.sounds), number, chunk, timestamp)
+        except struct.error:  # it needs a head of its own
+            messages.append(message, at)
+            return
+        messages.sounds += payload
+        messages.records += record
+
+    def append_sent(self, payload: bytes, at: float) -> None:
+        """Add a media message to Twilio as `append` would, without its object: at half its cost.
+
+        Args:
+            payload: PCMU that was sent, 8000 bytes a second, without a file header.
+            at: The time in monotonic seconds.
+
+        Raises:
+            TypeError: If `at` is no number.
+            ValueError: If it is not finite.
+        """
+        messages, size = self._messages, len(payload)
+        place = messages.heads.get(self._sent_head)
+        room = self._room[to_twilio.Media]
+        if place is None or room < size or type(at) is not float or not -_LAST < at < _LAST:
+            self.append(to_twilio.make_unchecked_media(self._sent_head[1], payload), at)
+            return
+        self._room[to_twilio.Media] = room - size
+        record = _RECORD.pack(place, at, size, len(messages.sounds), 0, 0, 0)
+        messages.sounds += payload
+        messages.records += record
 
     @property
     def left_out(self) -> int:
@@ -352,52 +393,28 @@ class _Messages:
 
     Attributes:
         left_out: How many messages were not kept, because there was no room.
+        heads: The number of each head.
+        sounds: The payloads, and the names of marks.
+        records: The records; extended last, so its length counts the complete messages.
     """
 
     def __init__(self, room: int = MOST_TEXT_SIZE) -> None:
         self.left_out = 0
         self._room = room
-        self._heads: dict[tuple[Any, ...], int] = {}
-        self._bytes = bytearray()
+        self.heads: dict[tuple[Any, ...], int] = {}
+        self.sounds = bytearray()
         self._rare: list[Message] = []
         self._not_kept = array("Q")  # the places of the messages whose sound is not kept
-        self._records = bytearray()  # extended last, so its length counts the complete messages
+        self.records = bytearray()
 
     def __len__(self) -> int:
-        return len(self._records) // _RECORD.size
-
-    def append_usual_media(self, message: from_twilio.Media | to_twilio.Media, at: float) -> bool:
-        """Keep a media message as `append` would, in half the time, if it needs no new head.
-
-        Returns:
-            Whether it was kept.
-        """
-        payload = message.payload
-        number = chunk = timestamp = 0
-        head: tuple[Any, ...]
-        if type(message) is from_twilio.Media:
-            head = (from_twilio.Media, message.stream_sid, message.track)
-            number, chunk, timestamp = message.sequence_number, message.chunk, message.timestamp_ms
-        else:
-            head = (to_twilio.Media, message.stream_sid, "")
-        place = self._heads.get(head)
-        if place is None:
-            return False
-        try:
-            record = _RECORD.pack(
-                place, at, len(payload), len(self._bytes), number, chunk, timestamp
-            )
-        except struct.error:
-            return False
-        self._bytes += payload
-        self._records += record
-        return True
+        return len(self.records) // _RECORD.size
 
     def append(self, message: Message, at: float, dropped: int = 0) -> None:
         """Keep a message; without its payload if `dropped`, the size of the payload, is not 0."""
         number = chunk = timestamp = cost = 0
         head: tuple[Any, ...]
-        body, start = b"", len(self._bytes)
+        body, start = b"", len(self.sounds)
         if isinstance(message, from_twilio.Media):
             head, body = (from_twilio.Media, message.stream_sid, message.track), message.payload
             number, chunk, timestamp = message.sequence_number, message.chunk, message.timestamp_ms
@@ -410,24 +427,24 @@ class _Messages:
             head, start, cost = (None, "", ""), len(self._rare), _estimate_size(message)
         if dropped:
             body, start = b"", _NOT_KEPT
-        size, place = dropped or len(body), self._heads.get(head, len(self._heads))
+        size, place = dropped or len(body), self.heads.get(head, len(self.heads))
         try:
             record = _RECORD.pack(place, at, size, start, number, chunk, timestamp)
         except struct.error:  # a number that does not fit into the record: store it in a head
             head = (*head, number, chunk, timestamp)
-            place = self._heads.get(head, len(self._heads))
+            place = self.heads.get(head, len(self.heads))
             record = _RECORD.pack(place, at, size, start, 0, 0, 0)
-        if place == len(self._heads):
+        if place == len(self.heads):
             cost += _OBJECT_SIZE + len(head[1]) + len(head[2])
         if cost and not self._take_room(message, cost):
             return
-        self._heads[head] = place
+        self.heads[head] = place
         if dropped:
             self._not_kept.append(len(self))
         if head[0] is None:
             self._rare.append(message)
-        self._bytes += body
-        self._records += record
+        self.sounds += body
+        self.records += record
 
     def _take_room(self, message: Message, cost: int) -> bool:
         """Whether there is room for a message, which it then takes."""
@@ -445,7 +462,7 @@ class _Messages:
     @property
     def last_at(self) -> float:
         """The time of the last message."""
-        at: float = _RECORD.unpack_from(self._records, len(self._records) - _RECORD.size)[1]
+        at: float = _RECORD.unpack_from(self.records, len(self.records) - _RECORD.size)[1]
         return at
 
     @property
@@ -465,15 +482,15 @@ class _Messages:
 
     def list_entries(self, first: int, started: float) -> Iterator[Entry]:
         """Yield the messages after the first ones, with their time in seconds since `started`."""
-        records = bytes(self._records[first * _RECORD.size :])
-        heads = list(self._heads)
+        records = bytes(self.records[first * _RECORD.size :])
+        heads = list(self.heads)
         for place, at, size, start, number, chunk, timestamp in _RECORD.iter_unpack(records):
             kind, sid, track = heads[place][:3]
             if kind is None:
                 yield Entry(at - started, self._rare[start])
                 continue
             numbers = heads[place][3:] or (number, chunk, timestamp)
-            body = b"" if start == _NOT_KEPT else bytes(self._bytes[start : start + size])
+            body = b"" if start == _NOT_KEPT else bytes(self.sounds[start : start + size])
             if kind is to_twilio.Media:
                 yield Entry(at - started, to_twilio.make_unchecked_media(sid, body), size)
             elif kind is from_twilio.Media:

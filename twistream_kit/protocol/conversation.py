@@ -74,6 +74,7 @@ class Conversation:
 
     Attributes:
         next_check: When `advance` is due.
+        ended: Why the stream ended, or None while it is open.
 
     Raises:
         ValueError: If `send_ahead_seconds` is out of range.
@@ -87,16 +88,11 @@ class Conversation:
         self._open: dict[str, _Handle] = {}
         self._progress: dict[str, int] = {}
         self._unmarked: list[str] = []
-        self._held: to_twilio.Mark | None = None
+        self._held: str | None = None
         self._marked_at, self._marked_at_byte = -math.inf, 0
         self._count = 0
         self.next_check = 0.0
-        self._ended: str | None = None
-
-    @property
-    def ended(self) -> str | None:
-        """Why the stream ended, or None while it is open."""
-        return self._ended
+        self.ended: str | None = None
 
     @property
     def open_handles(self) -> list[str]:
@@ -114,14 +110,16 @@ class Conversation:
         Raises:
             LocalProtocolError: If the name of the mark is empty, or the stream has ended.
         """
-        self._check_live()
+        if self.ended is not None:
+            self._check_live()
         if mark is not None:
             _check_name(mark)
         handle = self._handle(UNNAMED if mark is None else mark)
         self._open[handle] = _Handle(mark or "", now, len(payload))
+        waiting = self._outbox.waiting  # as `put_sound` and `put_mark`: each frame may be a play
         if payload:
-            self._outbox.put_sound(handle, payload)
-        self._outbox.put_mark(handle, own=mark is None)
+            waiting.append(QueuedSound(handle, payload))
+        waiting.append(MarkRequest(handle, mark is None))
         return handle
 
     def speak(self, now: float, *, mark: str | None = None) -> str:
@@ -229,7 +227,7 @@ class Conversation:
 
         Handles whose mark has been sent end when that mark comes back.
         """
-        if self._ended is not None:
+        if self.ended is not None:
             return []
         position = self.model.count_played(now)
         for handle in self._open.values():
@@ -280,9 +278,9 @@ class Conversation:
             now: When it ended.
             cause: Who ended it, and why, for the outcomes of what is lost by it.
         """
-        if self._ended is not None:
+        if self.ended is not None:
             return []
-        self._ended = reason
+        self.ended = reason
         return [
             self._close(name, "lost" if handle.cleared_at is None else "cleared", now, cause)
             for name, handle in list(self._open.items())
@@ -291,46 +289,53 @@ class Conversation:
     def take_message(self, now: float) -> to_twilio.Message | None:
         """Return the next message that may be sent at `now`, or None; call it from one task."""
         outbox = self._outbox
-        while self._ended is None:
-            if not outbox.urgent and outbox.waiting:
-                sound = outbox.waiting[0]
-                if type(sound) is QueuedSound:
+        while self.ended is None:
+            if not outbox.urgent:
+                if not outbox.waiting:
+                    break
+                first = outbox.waiting[0]
+                if isinstance(first, QueuedSound):
                     if not self._send_ahead.has_room(self.model.count_buffered(now)):
                         break
-                    frame = outbox.take_frame(sound)
-                    self._open[sound.handle].note_sent(self.model, len(frame), now)
+                    frame = outbox.take_frame(first)
+                    self._open[first.handle].note_sent(self.model, len(frame), now)
                     return to_twilio.make_unchecked_media(self.stream_sid, frame)
+                if first.own and self._follows_closely(now):  # that of each frame played singly
+                    outbox.waiting.popleft()
+                    self._note_mark(first.name, progress=False, now=now)
+                    self._unmarked.append(first.name)
+                    self._held = first.name
+                    continue
             outgoing = outbox.take()
             if outgoing is None:
                 break
             message = outgoing.message
             if isinstance(message, to_twilio.Mark):
                 self._note_mark(message.name, progress=outgoing.progress, now=now)
-                if outgoing.own and self._follows_closely(now):
-                    self._unmarked.append(message.name)
-                    self._held = message
-                    continue
                 self._note_marked(now)
             return message
-        return self._release(now)
+        held = self._held
+        if held is None or self.ended is not None or now < self._marked_at + MARK_PAUSE_SECONDS:
+            return None
+        return self._release(held, now)
 
     @property
     def has_waiting(self) -> bool:
         """Whether something is still to be sent, now or later."""
         outbox = self._outbox
-        return bool(outbox.waiting or outbox.urgent or self._held) and self._ended is None
+        return bool(outbox.waiting or outbox.urgent or self._held) and self.ended is None
 
     def wait_seconds(self, now: float) -> float | None:
         """Return the seconds until `take_message` may have a message, or None if nothing waits.
 
         `take_message` may still return None then, if a mark is held back; then call this again.
         """
-        if self._ended is not None:
+        if self.ended is not None:
             return None
         held = None
-        if self._held is not None and self._held.name in self._unmarked:  # it is not lost
+        if self._held is not None and self._held in self._unmarked:  # it is not lost
             held = max(0.0, self._marked_at + MARK_PAUSE_SECONDS - now) + 0.001
-        if not self._outbox:
+        if not (self._outbox.waiting or self._outbox.urgent):
             return held
         if not self._outbox.needs_room or self._has_room(now):
             return 0.0
@@ -357,9 +362,9 @@ class Conversation:
         return format_handle(name, self._count)
 
     def _check_live(self) -> None:
-        if self._ended is not None:
+        if self.ended is not None:
             raise LocalProtocolError(
-                f"the stream has ended ({self._ended})",
+                f"the stream has ended ({self.ended})",
                 consequence="Nothing can be played on it any more",
                 fix="Wait for the next one with server.next_stream()",
             )
@@ -388,18 +393,15 @@ class Conversation:
         if handle.cleared_at is not None:
             handle.cleared_at = now  # the timeout for its return begins now
 
-    def _release(self, now: float) -> to_twilio.Mark | None:
-        """Return the mark that was held back, once its pause is over."""
-        held = self._held
-        if self._ended is not None or held is None or now < self._marked_at + MARK_PAUSE_SECONDS:
-            return None
+    def _release(self, held: str, now: float) -> to_twilio.Mark | None:
+        """Return the mark that was held back, whose pause is over."""
         self._held = None
-        if held.name not in self._unmarked:
+        if held not in self._unmarked:
             return None  # it was declared lost meanwhile
-        self._unmarked.remove(held.name)
-        self._note_mark(held.name, progress=False, now=now)
+        self._unmarked.remove(held)
+        self._note_mark(held, progress=False, now=now)
         self._note_marked(now)
-        return held
+        return to_twilio.Mark(self.stream_sid, held)
 
     def _follows_closely(self, now: float) -> bool:
         """Whether a mark now would come too soon after the last one, in time and in sound."""
@@ -441,13 +443,13 @@ class Conversation:
         if handle.size is None:
             after_ms = round((now - handle.asked_at) * 1000)
             return MarkOutcome(ending, handle.name, after_ms, name, cause)
-        heard = handle.size
+        total_ms = heard_ms = to_milliseconds(handle.size)
         if ending != "heard":
-            heard = self._count_heard(handle, self.model.count_played(now))
+            heard_ms = to_milliseconds(self._count_heard(handle, self.model.count_played(now)))
         return PlayOutcome(
             ending,
-            to_milliseconds(heard),
-            to_milliseconds(handle.size),
+            heard_ms,
+            total_ms,
             name,
             cause,
             handle.gaps,

@@ -364,7 +364,7 @@ def parse(text: str | bytes) -> Message:
     """
     if isinstance(text, bytes):
         raise RemoteProtocolError("the message is binary; Twilio sends text only")
-    if (media := _parse_usual_media(text)) is not None:
+    if (media := parse_usual_media(text)) is not None:
         return media
     try:
         raw = json.loads(text)
@@ -382,11 +382,19 @@ _USUAL_MEDIA = re.compile(
 _BEFORE_SID = '"},"streamSid":"'
 
 
-def _parse_usual_media(text: str) -> Media | None:
+def parse_usual_media(text: str) -> Media | None:
     """Read a media message whose text is exactly in Twilio's form, in a third of the time of JSON.
 
     Returns:
         What `read` would return; None for any other text, and for a payload that it would refuse.
+
+    Example:
+        >>> import twistream_kit as kit
+        >>> text = kit.from_twilio.Media("MZ0", bytes(160), 2, "inbound", 1, 57).to_json()
+        >>> len(kit.from_twilio.parse_usual_media(text).payload)
+        160
+        >>> kit.from_twilio.parse_usual_media(text.replace(",", ", ")) is None
+        True
     """
     begin = _USUAL_MEDIA.match(text)
     if begin is None:

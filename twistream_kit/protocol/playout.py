@@ -96,9 +96,12 @@ class PlayoutModel:
         silence = now - self._run_started - (self._delay or 0.0) - queued / BYTES_PER_SECOND
         if -silence * BYTES_PER_SECOND >= limit:
             return None
-        if queued and 0 <= silence < self._negligible:  # most frames that are sent singly
-            self._run_started += silence
+        # Here what `note_sent` does with most frames that are sent singly.
+        if queued and silence < self._negligible:
             self.sent_bytes += size
+            if silence * BYTES_PER_SECOND < -_ROUNDING:
+                return 0.0
+            self._run_started += silence
             return silence
         return self.note_sent(size, now)
 

@@ -92,7 +92,7 @@ class MessageEncoder:
     def encode(self, message: Message) -> bytes:
         """Return the text that goes on the wire, as UTF-8."""
         if type(message) is Media and message.stream_sid == self._stream_sid:
-            return self.encode_media(message.payload)
+            return self._before + b2a_base64(message.payload, newline=False) + self._after
         return message.to_json().encode()
 
     def encode_media(self, payload: bytes) -> bytes:

@@ -2,13 +2,16 @@
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
+from websockets.protocol import State
 
 from support.waiting import eventually, soon
+from twistream_kit.capture.capture import Capture
 from twistream_kit.live.stream import session
 from twistream_kit.live.stream.session import StreamSender
 from twistream_kit.live.stream.state import StreamState
@@ -217,9 +220,11 @@ class Waiting:
 
     on_outgoing = on_close_wanted = None
 
+    stopped_at = None
     start = from_twilio.Start("MZ" + "0" * 32, "AC0", "CA0")
 
     def __init__(self, waits):
+        self.capture = Capture()
         self.waits = waits
         self.is_sent = False
         self.conversation = self
@@ -252,4 +257,11 @@ async def test_a_wait_that_is_too_short_for_a_timer_ends_nothing():
 
 @given(st.binary(max_size=300) | st.sampled_from([bytes(n) for n in (125, 126, 65_535, 65_536)]))
 def test_a_message_is_framed_as_websockets_does(text):
-    assert session.build_frame(text) == Frame(Opcode.TEXT, text).serialize(mask=False)
+    frame = Frame(Opcode.TEXT, text).serialize(mask=False)
+    assert session.build_frame(text) == frame
+    written = []
+    connection = SimpleNamespace(
+        protocol=SimpleNamespace(state=State.OPEN), transport=SimpleNamespace(write=written.append)
+    )
+    session.WebSocketsSocket(connection).write([text, text])
+    assert written == [frame + frame]

@@ -49,6 +49,9 @@ class ASGISocket:
     Args:
         receive: Receives an event.
         send: Sends an event; the WebSocket is accepted.
+
+    Attributes:
+        is_full: Whether there is no room, not even for one message.
     """
 
     def __init__(self, receive: Receive, send: Send) -> None:
@@ -59,7 +62,7 @@ class ASGISocket:
         self._texts: deque[bytes] = deque()
         self._is_closing = False
         self._is_lost = False
-        self._is_full = False
+        self.is_full = False
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._work: asyncio.Future[None] | None = None
@@ -103,20 +106,17 @@ class ASGISocket:
         if self._is_lost or self._is_closing:
             return
         self._texts.extend(texts)
-        self._wake_writer()
-        if self._count_held() >= HIGH_WATER_BYTES:
-            self._is_full = True
+        # As `_wake_writer` and `_count_held`: fifty times a second and call.
+        if (work := self._work) is not None and not work.done():
+            work.set_result(None)
+        if sum(map(len, self._texts)) >= HIGH_WATER_BYTES:
+            self.is_full = True
             self._has_room.clear()
 
     @property
     def room(self) -> int:
         """How many bytes may be written until the high-water mark is reached; 0 if it was."""
-        return 0 if self._is_full else HIGH_WATER_BYTES - self._count_held()
-
-    @property
-    def is_full(self) -> bool:
-        """Whether there is no room, not even for one message."""
-        return self._is_full
+        return 0 if self.is_full else HIGH_WATER_BYTES - self._count_held()
 
     async def wait_for_room(self) -> None:
         """Wait until there is room, or the connection has ended; return at once if there is."""
@@ -164,18 +164,18 @@ class ASGISocket:
             while True:
                 while texts:
                     await send({"type": "websocket.send", "text": texts.popleft().decode()})
-                    if self._is_full and self._count_held() <= LOW_WATER_BYTES:
+                    if self.is_full and self._count_held() <= LOW_WATER_BYTES:
                         self._make_room()
                 if self._is_closing or self._is_lost:
                     return
-                self._work = self._loop.create_future()
+                self._work = asyncio.Future(loop=self._loop)
                 await self._work
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - each server has its own
             logger.info("a WebSocket was lost while something was sent: %r", error)
             self._drop()  # `receive` says how it ended
 
     def _make_room(self) -> None:
-        self._is_full = False
+        self.is_full = False
         self._has_room.set()
 
     def _count_held(self) -> int:

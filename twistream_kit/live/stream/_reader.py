@@ -108,7 +108,8 @@ class Reader(AsyncIterator[T], Generic[T]):
                 if self._ended:
                     raise StopAsyncIteration
                 loop = asyncio.get_running_loop()
-                waiter: asyncio.Future[tuple[float, Any] | None] = loop.create_future()
+                # As `create_future` of both loops, without its call: for each frame of a call.
+                waiter: asyncio.Future[tuple[float, Any] | None] = asyncio.Future(loop=loop)
                 if loop is self._home and not self._at_home:
                     self._at_home.append(waiter)
                     self._home_thread = threading.get_ident()

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from typing import Any, Protocol
 
 from websockets.exceptions import ConnectionClosed
@@ -177,7 +178,14 @@ class WebSocketsSocket:
         """
         connection = self._connection
         if connection.protocol.state is State.OPEN:
-            connection.transport.write(b"".join([build_frame(text) for text in texts]))
+            parts: list[bytes] = []
+            for text in texts:
+                size = len(text)
+                if 126 <= size < 65_536:  # a media message, as `build_frame` frames it
+                    parts += (b"\x81\x7e", size.to_bytes(2), text)
+                else:
+                    parts.append(build_frame(text))
+            connection.transport.write(b"".join(parts))
 
     @property
     def room(self) -> int:
@@ -188,10 +196,11 @@ class WebSocketsSocket:
         held: int = connection.transport.get_write_buffer_size()
         return max(1, (connection.write_limit_high or 0) - held)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether there is no room, not even for one message."""
-        return self._connection.paused
+    # Read for each frame of a speech, and so without a call of a function.
+    is_full: bool = property(  # type: ignore[assignment]
+        attrgetter("_connection.paused"),
+        doc="Whether there is no room, not even for one message.",
+    )
 
     async def wait_for_room(self) -> None:
         """Wait until there is room, or the connection has ended; return at once if there is."""
@@ -344,6 +353,11 @@ class StreamSession:
         if self._ended.done():
             return
         try:
+            # Nearly all are: past the call of `parse`.
+            if type(text) is str and (media := from_twilio.parse_usual_media(text)) is not None:
+                self._last_message = now = time.monotonic()
+                state.receive(media, now)
+                return
             try:
                 message = from_twilio.parse(text)
             except RemoteProtocolError as error:
@@ -468,10 +482,11 @@ class StreamSender:
                 return False
             self._wrote_at = now
             self._socket.write((self._encoder.encode_media(payload),))
-            media = to_twilio.make_unchecked_media(state.start.stream_sid, payload)
-            state.capture.append(media, now)
-            if (reviewer := state.reviewer) is None or reviewer.takes_more:
+            state.capture.append_sent(payload, now)
+            if (reviewer := state.reviewer) is None:
                 state.review(payload)
+            elif reviewer.takes_more:
+                reviewer.take(payload)
             if has_more:
                 self._call_soon()
         except Exception as error:  # noqa: BLE001 - it is passed on
@@ -503,24 +518,27 @@ class StreamSender:
         state, room = self._state, self._socket.room
         conversation = state.conversation
         texts: list[bytes] = []
-        while room > 0 and len(texts) < FAIRNESS:
-            message = state.take_message(now)
+        waits = room > 0 or conversation.has_waiting
+        while room > 0 and len(texts) < FAIRNESS and state.stopped_at is None:
+            message = conversation.take_message(now)
+            waits = conversation.has_waiting
             if message is None:
                 break
+            state.capture.append(message, now)
             text = self._encoder.encode(message)
             texts.append(text)
             room -= len(text) + FRAME_HEAD_BYTES
-            if not conversation.has_waiting:
+            if not waits:
                 break
         if texts:
             self._wrote_at = now
             self._socket.write(texts)
-        if not conversation.has_waiting:
+        if not waits or state.stopped_at is not None:
             return
         if len(texts) == FAIRNESS and room > 0:
             self._call_soon()
             return
-        seconds = state.wait_seconds(now)
+        seconds = conversation.wait_seconds(now)
         if seconds is None:
             return
         if room <= 0:

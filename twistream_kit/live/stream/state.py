@@ -1,7 +1,7 @@
 """The state of one stream: its conversation, its capture, its pending results and its readers.
 
 A `StreamState` belongs to the server's event loop.  The session passes in the messages that arrive
-and sends the messages that `take_message` returns.  The commands of the handle may be called from
+and sends those that the conversation gives it.  The commands of the handle may be called from
 any thread; on that loop they are carried out at once, on others they are scheduled there.  The
 protocol state is kept by `protocol.conversation`.
 """
@@ -28,7 +28,7 @@ from twistream_kit.errors import ServerStopped, WrongValue, is_finite, quote, re
 from twistream_kit.live.stream._reader import HeldReader, Reader, attach, push
 from twistream_kit.live.stream.remark import SoundRemark
 from twistream_kit.pending import HomeLoop, Pending, Subject, fail, fulfil
-from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol import from_twilio
 from twistream_kit.protocol.conversation import Conversation, Outcome
 from twistream_kit.protocol.ending import (
     ABNORMAL_CLOSURE,
@@ -328,19 +328,6 @@ class StreamState:
             self._stop_speeches()
             self._end_readers()
 
-    def take_message(self, now: float) -> to_twilio.Message | None:
-        """Return the next message to send now, or None, and append it to the capture."""
-        if self.stopped_at is not None:
-            return None
-        message = self.conversation.take_message(now)
-        if message is not None:
-            self.capture.append(message, now)
-        return message
-
-    def wait_seconds(self, now: float) -> float | None:
-        """Return the seconds until `take_message` has a message; None until the next command."""
-        return None if self.stopped_at is not None else self.conversation.wait_seconds(now)
-
     def let_time_pass(self) -> None:
         """End the playbacks and marks whose mark is overdue."""
         self._settle(self.conversation.advance(self._get_time()))
@@ -406,12 +393,13 @@ class StreamState:
         return not self.is_open and not self._home.is_current()
 
     def _submit(self, playing: Playing, function: Callable[..., None], *args: Any) -> None:
-        if self._is_late_elsewhere():
+        is_open = self.is_open
+        if not is_open and self._is_late_elsewhere():
             self._lose(playing, _make_lost_outcome(playing))
             return
         # What is refused at once would call a done-callback within the command that adds it, which
         # may repeat the command.
-        schedule = self._home.carry_out if self.is_open else self._home.call
+        schedule = self._home.carry_out if is_open else self._home.call
         try:
             schedule(function, *args)
         except ServerStopped:
@@ -434,8 +422,12 @@ class StreamState:
         if logger.isEnabledFor(logging.DEBUG):
             self._log_queued(playing)
         self.on_outgoing()
-        if not is_clip:
+        if is_clip:
+            return
+        if (reviewer := self.reviewer) is None:
             self.review(payload)
+        elif reviewer.takes_more:
+            reviewer.take(payload)
 
     def _begin_speech(self, speech: Playing) -> None:
         if not self.is_open:
