@@ -7,13 +7,14 @@ or two, without a traceback.  Each command imports what it needs, so ``explain``
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import json
 import math
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
@@ -26,7 +27,10 @@ from twistream_kit.errors import (
 )
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from twistream_kit.diagnosis.load import LoadReport
+    from twistream_kit.diagnosis.soak import SoakReport
     from twistream_kit.pending import Pending
     from twistream_kit.simulator.report import CallReport
 
@@ -43,8 +47,8 @@ exit codes:
   1    something is objected to: a file that is not ready for a call or cannot be
        read as sound, a message that Twilio would refuse, a call in which anything
        went wrong or took longer than its limit, many calls that passed a limit or
-       could not be measured, a fault that a server does not survive, an error that
-       the doctor finds, a JupyterLab that fails
+       could not be measured, a fault that a server does not survive, a server that
+       grows, an error that the doctor finds, a JupyterLab that fails
   2    usage: a wrong option, a file that is not there, an unknown code
   3    no connection to the server
   130  interrupted with Ctrl-C
@@ -190,7 +194,11 @@ def _build_parser() -> argparse.ArgumentParser:
         add_command("call", _call, "call a Media Streams server and report what happens")
     )
     _add_load_options(
-        add_command("load", _load, "make many calls at once to a server, and hold it to limits")
+        add_command(
+            "load",
+            _load,
+            "make many calls at once to a server, once or for hours, and hold it to limits",
+        )
     )
     _add_fault_options(
         add_command("faults", _try_faults, "break streams of a server, and say what it survives")
@@ -408,7 +416,10 @@ _LOAD_LIMITS = {
 def _add_load_options(load: argparse.ArgumentParser) -> None:
     load.add_argument("url", metavar="URL", help="ws:// on this machine, or wss://… with --remote")
     load.add_argument(
-        "--calls", type=int, default=50, metavar="N", help="how many calls at once; 50 if left out"
+        "--calls",
+        type=int,
+        metavar="N",
+        help="how many calls at once; 50 if left out, 20 with --minutes",
     )
     load.add_argument(
         "--seconds", type=float, default=30, metavar="S", help="the length of each; 30 if left out"
@@ -416,9 +427,9 @@ def _add_load_options(load: argparse.ArgumentParser) -> None:
     load.add_argument(
         "--ramp",
         type=float,
-        default=5,
         metavar="S",
-        help="begin the calls one after the other within so many seconds; 5 if left out",
+        help="begin the calls one after the other within so many seconds; 5 if left out, 2 with "
+        "--minutes",
     )
     load.add_argument(
         "--script", type=Path, metavar="FILE", help="let each caller act as this TOML file says"
@@ -469,6 +480,67 @@ def _add_load_options(load: argparse.ArgumentParser) -> None:
         "--junit", type=Path, metavar="FILE", help="write the limits as test cases of JUnit"
     )
     load.add_argument("--force", action="store_true", help="let --junit replace an existing file")
+    _add_soak_options(load)
+
+
+_SOAK_LIMITS = {
+    "max_memory_growth": ("memory_mb_per_hour", "MB", "memory grows by more MB an hour"),
+    "max_descriptor_growth": ("descriptors_per_hour", "N", "more descriptors are left an hour"),
+    "max_thread_growth": ("threads_per_hour", "N", "more threads are left an hour"),
+}
+"""The options that are limits of growth, as `_LOAD_LIMITS`."""
+
+
+def _add_soak_options(load: argparse.ArgumentParser) -> None:
+    soak = load.add_argument_group(
+        "for a long time",
+        "With --minutes the calls come in waves; between two of them, when no call is\n"
+        "under way, the process of the server is read: what it keeps shows in that.",
+    )
+    soak.add_argument(
+        "--minutes", type=float, metavar="M", help="make waves of calls for so many minutes"
+    )
+    soak.add_argument(
+        "--pid",
+        type=int,
+        metavar="N",
+        help="say whether this process, the server's, grows: memory, descriptors, threads; fail "
+        "if one does for certain",
+    )
+    soak.add_argument(
+        "--faults",
+        action="store_true",
+        help="break streams beside the calls, in the ways of twistream faults, over and over",
+    )
+    soak.add_argument(
+        "--fault-scale",
+        type=float,
+        metavar="X",
+        help="multiply how long faults last with this; 1 if left out, less for calls below 30 s",
+    )
+    soak.add_argument(
+        "--rest",
+        type=float,
+        metavar="S",
+        help="let the server rest for so many seconds after each wave; 2 if left out",
+    )
+    for option, (_, unit, what) in _SOAK_LIMITS.items():
+        soak.add_argument(
+            f"--{option.replace('_', '-')}",
+            type=_parse_growth,
+            metavar=unit,
+            help=f"fail if {what}, or if the run is too short to tell",
+        )
+
+
+def _parse_growth(text: str) -> float:
+    try:
+        growth = float(text)
+    except ValueError:
+        growth = math.nan
+    if not 0 < growth < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no growth: give a number above 0")
+    return growth
 
 
 def _parse_percent(text: str) -> float:
@@ -487,7 +559,8 @@ def _load(arguments: argparse.Namespace) -> int:
     if arguments.junit:
         check_junit(arguments.junit, overwrite=arguments.force)
     try:
-        report = _run_load(arguments)
+        is_soak = arguments.minutes is not None
+        report = _run_soak(arguments) if is_soak else _run_load(arguments)
     except CallRefused as error:
         if arguments.junit:
             _save_junit_error("load", error, arguments.junit, overwrite=arguments.force)
@@ -505,37 +578,81 @@ def _load(arguments: argparse.Namespace) -> int:
 
 
 def _run_load(arguments: argparse.Namespace) -> LoadReport:
-    from concurrent.futures import ProcessPoolExecutor
-    from contextlib import ExitStack
-    from multiprocessing import get_context
-
     from twistream_kit.simulator.load import simulate_calls
 
-    limits = {name: getattr(arguments, option) for option, (name, _, _) in _LOAD_LIMITS.items()}
-    token = arguments.auth_token_from
-    with ExitStack() as stack:
-        executor = None
-        if arguments.workers > 1:
-            pool = ProcessPoolExecutor(arguments.workers, mp_context=get_context("spawn"))
-            executor = stack.enter_context(pool)
+    for option in ("pid", "faults", "fault_scale", "rest", *_SOAK_LIMITS):
+        if getattr(arguments, option) not in (None, False):
+            raise SettingsError(
+                f"--{option.replace('_', '-')} is for calls over a long time",
+                fix="Say how long with --minutes, such as --minutes 60, or leave it out",
+            )
+    with _open_workers(arguments) as executor:
         pending = simulate_calls(
             arguments.url,
-            arguments.calls,
-            seconds=arguments.seconds,
-            ramp_seconds=arguments.ramp,
-            script=arguments.script,
-            seed=arguments.seed,
-            parameters=_NumberedParameters(_parse_parameters(arguments.param)),
-            auth_token=_read_variable(token) if token else None,
-            expect_silence=arguments.expect_silence,
-            limits={name: limit for name, limit in limits.items() if limit is not None},
-            sample=arguments.sample,
+            50 if arguments.calls is None else arguments.calls,
+            ramp_seconds=5 if arguments.ramp is None else arguments.ramp,
+            limits=_read_load_limits(arguments, _LOAD_LIMITS),
             executor=executor,
-            workers=arguments.workers,
-            remote=arguments.remote,
-            **_read_lines(arguments),
+            **_read_load_options(arguments),
         )
         return pending.result()
+
+
+def _run_soak(arguments: argparse.Namespace) -> SoakReport:
+    from twistream_kit.simulator.soak import run_soak
+
+    given = {"ramp_seconds": arguments.ramp, "rest_seconds": arguments.rest}
+    with _open_workers(arguments) as executor:
+        pending = run_soak(
+            arguments.url,
+            arguments.minutes,
+            20 if arguments.calls is None else arguments.calls,
+            faults=arguments.faults,
+            fault_scale=arguments.fault_scale,
+            pid=arguments.pid,
+            limits=_read_load_limits(arguments, {**_LOAD_LIMITS, **_SOAK_LIMITS}),
+            executor=executor,
+            **{name: seconds for name, seconds in given.items() if seconds is not None},
+            **_read_load_options(arguments),
+        )
+        return pending.result()
+
+
+@contextlib.contextmanager
+def _open_workers(arguments: argparse.Namespace) -> Iterator[Executor | None]:
+    """Give the processes that make the calls, or None for this one."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    if arguments.workers <= 1:
+        yield None
+        return
+    with ProcessPoolExecutor(arguments.workers, mp_context=get_context("spawn")) as pool:
+        yield pool
+
+
+def _read_load_limits(
+    arguments: argparse.Namespace, options: Mapping[str, tuple[str, str, str]]
+) -> dict[str, float]:
+    limits = {name: getattr(arguments, option) for option, (name, _, _) in options.items()}
+    return {name: limit for name, limit in limits.items() if limit is not None}
+
+
+def _read_load_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what calls have in common, whether they are made once or for a long time."""
+    token = arguments.auth_token_from
+    return {
+        "seconds": arguments.seconds,
+        "script": arguments.script,
+        "seed": arguments.seed,
+        "parameters": _NumberedParameters(_parse_parameters(arguments.param)),
+        "auth_token": _read_variable(token) if token else None,
+        "expect_silence": arguments.expect_silence,
+        "sample": arguments.sample,
+        "workers": arguments.workers,
+        "remote": arguments.remote,
+        **_read_lines(arguments),
+    }
 
 
 class _NumberedParameters:

@@ -205,5 +205,5 @@ def test_it_is_ready_for_json():
 
 def test_a_time_is_said_in_minutes_or_hours():
     assert [say_minutes(each) for each in (0.2, 59.2, 89, 91)] == [
-        "1 minutes", "60 minutes", "89 minutes", "2 hours",
+        "1 minute", "60 minutes", "89 minutes", "2 hours",
     ]  # fmt: skip

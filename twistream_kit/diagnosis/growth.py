@@ -30,7 +30,7 @@ MOST_WARM_UP_SECONDS = 900.0
 """… and not more than so long."""
 
 _LASTING_SHARE = 0.25
-"""What grows on does so later, and without its largest step, by this share of the whole at least."""
+"""What grows on does so later and without its largest step, by at least this share of the whole."""
 
 _LONGEST_FACTOR = 1000.0
 
@@ -311,7 +311,7 @@ def say_slope(slope: Slope, unit: str) -> str:
 def say_minutes(minutes: float) -> str:
     """Return a time in minutes or hours, rounded up."""
     if minutes < 90:
-        return f"{max(1, math.ceil(minutes))} minutes"
+        return "1 minute" if minutes <= 1 else f"{math.ceil(minutes)} minutes"
     return f"{math.ceil(minutes / 60)} hours"
 
 

@@ -53,6 +53,9 @@ class Slope:
     def __str__(self) -> str:
         return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
 
+    def __repr__(self) -> str:
+        return f"<Slope {self}>"
+
 
 def fit_slope(places: Sequence[float], values: Sequence[float]) -> Slope | None:
     """Return the slope of values over their places, which ascend; None for fewer than 8 of them.

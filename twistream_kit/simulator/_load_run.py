@@ -53,11 +53,14 @@ class LoadRun(Pending[LoadReport]):
         watch: The run, as it is seen from here.
         calls: How many calls are to be made.
         progress: Whether `result` shows how far it is.
+
+    Attributes:
+        watch: The run, as it is seen from here.
     """
 
     def __init__(self, subject: Subject, watch: Watch, calls: int, *, progress: bool) -> None:
         super().__init__(None, subject)
-        self._watch = watch
+        self.watch = watch
         self._calls = calls
         self._progress = progress
 
@@ -67,7 +70,7 @@ class LoadRun(Pending[LoadReport]):
         Shares that an executor runs already go on to their end, unless their processes are
         interrupted as well, as all those of a terminal are by Ctrl-C.
         """
-        self._watch.stop.set()
+        self.watch.stop.set()
 
     def result(self, timeout: float | None = None) -> LoadReport:
         """Wait for the report, and show meanwhile how many calls have begun and ended.
@@ -87,13 +90,13 @@ class LoadRun(Pending[LoadReport]):
                 timeout = 0 if timeout is not None else None
             return super().result(timeout)
         except KeyboardInterrupt:
-            if self._watch.stop.is_set():
+            if self.watch.stop.is_set():
                 raise
             self.stop()
             return super().result(_STOP_SECONDS)
 
     def _show_progress(self, timeout: float | None) -> None:
-        show = _choose_progress(self._watch, self._calls)
+        show = _choose_progress(self.watch, self._calls)
         until = None if timeout is None else time.monotonic() + timeout
         try:
             while not self.done() and (until is None or time.monotonic() < until):
