@@ -156,7 +156,7 @@ class SoakReport:
         ...     stream.close()
         >>> server = kit.start(kit.StreamServer(answer))
         >>> soak = kit.run_soak(
-        ...     server.url, 0.02, 2, seconds=1, ramp_seconds=0, rest_seconds=0.1
+        ...     server.url, 0.01, 2, seconds=1, ramp_seconds=0, rest_seconds=0.1
         ... )
         >>> report = soak.result(30)
         >>> report.calls, report.failed, len(report.waves)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from twistream_kit.diagnosis.growth import KINDS, UsageReading, find_growth
 from twistream_kit.diagnosis.load import LoadReport
 from twistream_kit.diagnosis.soak import SoakReport
+from twistream_kit.diagnosis.turn_figures import say_number
 from twistream_kit.errors import NoResultYet, Objection, TwistreamError
 from twistream_kit.listing import Series
 from twistream_kit.pending import (
@@ -96,7 +97,8 @@ class SoakProgress:
     def __str__(self) -> str:
         failed = f"{self.failed} failed" if self.failed else "none failed"
         used = "" if self.usage is None else f"; {self.usage}"
-        return f"wave {self.waves}, {self.calls} calls, {failed}{used}"
+        calls = say_number(self.calls, "call")
+        return f"wave {self.waves}, {calls}, {failed}{used}"
 
 
 class SoakRun(Pending[SoakReport]):

@@ -139,7 +139,7 @@ def run_soak(
         ...     stream.close()
         >>> server = kit.start(kit.StreamServer(answer))
         >>> soak = kit.run_soak(
-        ...     server.url, 0.04, 2, seconds=1, ramp_seconds=0, rest_seconds=0.1
+        ...     server.url, 0.01, 2, seconds=1, ramp_seconds=0, rest_seconds=0.1
         ... )
         >>> report = soak.result(30)
         >>> report.ok, report.failed, report.describe()["process"]

@@ -61,7 +61,7 @@ def plot_soak(report: SoakReport) -> Figure:
         ...     stream.close()
         >>> server = kit.start(kit.StreamServer(answer))
         >>> soak = kit.run_soak(
-        ...     server.url, 0.02, 2, seconds=1, ramp_seconds=0, rest_seconds=0.1
+        ...     server.url, 0.01, 2, seconds=1, ramp_seconds=0, rest_seconds=0.1
         ... )
         >>> kit.plot_soak(soak.result(30)).get_suptitle()
         '2 calls in 1 wave, none failed'
