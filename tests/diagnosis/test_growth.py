@@ -160,7 +160,7 @@ def test_a_short_run_says_how_long_would_tell():
         (0.0, 30.0, ""),
     ],
 )
-def test_a_limit_is_passed_for_certain_kept_for_certain_or_not_told(a_wave, limit, said):
+def test_a_limit_is_passed_for_certain_kept_for_certain_or_unclear(a_wave, limit, said):
     rng = np.random.default_rng(1)
     memory = [50 + a_wave * n + rng.normal(0, 0.2) for n in range(30)]
     growth = find_growth("memory", readings_of(memory=memory), limit=limit)

@@ -13,7 +13,7 @@ from twistream_kit.diagnosis.slope import (
     compute_slope,
     find_offset,
     fit_slope,
-    without_largest_step,
+    remove_largest_step,
 )
 
 SERIES = 200
@@ -114,9 +114,9 @@ def test_readings_at_the_same_time_as_others_do_no_harm():
 
 
 def test_the_largest_step_is_taken_out():
-    assert without_largest_step([1, 2, 9, 10, 8]) == [1, 2, 2, 3, 1]
-    assert without_largest_step([3, 2, 1]) == [3, 2, 1]
-    assert without_largest_step([3]) == [3]
+    assert remove_largest_step([1, 2, 9, 10, 8]) == [1, 2, 2, 3, 1]
+    assert remove_largest_step([3, 2, 1]) == [3, 2, 1]
+    assert remove_largest_step([3]) == [3]
 
 
 def test_an_interval_is_widened_to_both_sides():

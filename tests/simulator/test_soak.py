@@ -442,7 +442,7 @@ def test_another_machine_is_refused_with_what_would_be_done_to_it() -> None:
         run_soak("wss://bot.example.com/media", remote=True, pid=os.getpid())
 
 
-async def test_the_process_of_the_callers_is_told() -> None:
+async def test_the_process_of_the_callers_is_noticed() -> None:
     async with running(Server()) as server:
         doubt = ProcessWatch(os.getpid()).find_doubt(urlsplit(server.url).port or 0)
     assert doubt is not None
@@ -462,7 +462,7 @@ def idle_process():
     process.wait(20)
 
 
-async def test_a_process_that_does_not_listen_is_told_as_a_guess(idle_process) -> None:
+async def test_a_process_that_does_not_listen_is_named_as_a_guess(idle_process) -> None:
     async with running(Server()) as server:
         port = urlsplit(server.url).port or 0
         doubt = ProcessWatch(idle_process.pid).find_doubt(port)

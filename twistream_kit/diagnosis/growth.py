@@ -17,7 +17,7 @@ from twistream_kit.diagnosis.slope import (
     Slope,
     compute_slope,
     fit_slope,
-    without_largest_step,
+    remove_largest_step,
 )
 
 WARM_UP_SHARE = 0.25
@@ -228,7 +228,9 @@ def find_growth(
     if verdict == "too short to tell" or (
         limit is not None and slope is not None and slope.low <= limit < slope.high
     ):
-        needed = _guess_minutes(readings, window, exact, kind.resolution, enough, doubled=bool(why))
+        needed = _estimate_minutes(
+            readings, window, exact, kind.resolution, enough, doubled=bool(why)
+        )
     return Growth(
         name,
         verdict,
@@ -263,12 +265,12 @@ def _find_pause(hours: Sequence[float], values: Sequence[float], slope: float) -
         is_unsure = of_later is not None and of_later.low <= 0
     if is_unsure or compute_slope(times, later) <= least:
         return "for it rose, and in the later half not for certain"
-    if compute_slope(hours, without_largest_step(values)) <= least:
+    if compute_slope(hours, remove_largest_step(values)) <= least:
         return "for it rose in one step"
     return ""
 
 
-def _guess_minutes(
+def _estimate_minutes(
     readings: Sequence[UsageReading],
     window: float,
     slope: Slope | None,

@@ -91,7 +91,7 @@ def find_offset(places: Sequence[float], values: Sequence[float], slope: float) 
     return float(np.median(np.asarray(values, float) - slope * np.asarray(places, float)))
 
 
-def without_largest_step(values: Sequence[float]) -> list[float]:
+def remove_largest_step(values: Sequence[float]) -> list[float]:
     """Return the values as if the largest rise from one to the next had not been."""
     if len(values) < 2:
         return list(values)

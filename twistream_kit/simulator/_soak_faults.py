@@ -65,7 +65,7 @@ class FaultsBeside:
         wave.stop.wait(delay)
         while not wave.stop.is_set():
             fault = self._next
-            if wave.names and time.monotonic() + self._guess_seconds(fault) > until:
+            if wave.names and time.monotonic() + self._estimate_seconds(fault) > until:
                 return
             begun = time.monotonic()
             trial = _Trial(partial(FaultRun, self._target, [fault], 0, self.scale, None))
@@ -82,7 +82,7 @@ class FaultsBeside:
             else:
                 self.tally.add(report.rows[0])
 
-    def _guess_seconds(self, fault: Fault) -> float:
+    def _estimate_seconds(self, fault: Fault) -> float:
         return self._took.get(fault.name, fault.seconds * self.scale + _OVERHEAD_SECONDS)
 
 
@@ -133,14 +133,14 @@ class _Trial:
 
     def run(self, stop: threading.Event) -> FaultReport | None:
         """Try it; return None if it was stopped, or could not be tried."""
-        run_call(self._work, self._is_over.set)
+        run_call(self._act, self._is_over.set)
         while not self._is_over.wait(_STEP_SECONDS):
             if stop.is_set() and not self._is_cancelled and self._loop is not None:
                 self._is_cancelled = True
                 self._loop.call_soon_threadsafe(self._cancel)
         return self._report
 
-    async def _work(self, shared: SharedLoop) -> None:
+    async def _act(self, shared: SharedLoop) -> None:
         self._task = asyncio.ensure_future(self._make_run(shared).run())
         self._loop = asyncio.get_running_loop()
         try:

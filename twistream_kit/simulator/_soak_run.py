@@ -174,7 +174,7 @@ def _choose_progress(progress: SoakProgress, minutes: float) -> Callable[[bool],
 
     is_notebook = any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)
     if not (sys.stderr.isatty() or is_notebook):
-        return _Lines(progress, minutes).show
+        return _WaveLines(progress, minutes).show
     seconds = round(60 * minutes)
     bar = tqdm(total=seconds, desc="soak", bar_format="{l_bar}{bar}| {elapsed}{postfix}")
 
@@ -188,7 +188,7 @@ def _choose_progress(progress: SoakProgress, minutes: float) -> Callable[[bool],
     return show
 
 
-class _Lines:
+class _WaveLines:
     """Writes a line after each wave."""
 
     def __init__(self, progress: SoakProgress, minutes: float) -> None:
@@ -248,7 +248,7 @@ class _Soak:
             begins = self._now
             self._run_wave(wave, begins, offset)
             if not self._ended:
-                self._rest()
+                self._settle()
             self._progress.waves = len(self._tally.waves)
             self._progress.calls = self._tally.calls
             self._progress.failed = sum(each.failed for each in self._tally.waves)
@@ -301,7 +301,7 @@ class _Soak:
             under_way = max(0, wave.watch.begun - wave.watch.ended)
             self._read(under_way, self._tally.calls + wave.watch.ended)
 
-    def _rest(self) -> None:
+    def _settle(self) -> None:
         """Read the process while no call is under way; of each the least value counts.
 
         A connection that is just closing is in none of the least ones.

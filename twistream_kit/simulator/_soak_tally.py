@@ -18,7 +18,7 @@ from twistream_kit.simulator.fault_report import FaultRow
 from twistream_kit.simulator.report import CallReport
 
 MOST_REASONS = 50
-"""So many different reasons of failures are told apart; the others are counted together."""
+"""So many different reasons of failures are kept apart; the others are counted together."""
 
 OTHER_REASONS = "another reason"
 
@@ -101,8 +101,8 @@ class SoakTally:
             if call.ok:
                 continue
             reason = DECIMALS.sub("…", call.failure)
-            is_told_apart = reason in self.failures or len(self.failures) < MOST_REASONS
-            self.failures[reason if is_told_apart else OTHER_REASONS] += 1
+            is_kept_apart = reason in self.failures or len(self.failures) < MOST_REASONS
+            self.failures[reason if is_kept_apart else OTHER_REASONS] += 1
             if len(self.failed_calls) < MOST_FAILED_CALLS:
                 self.failed_calls.append(
                     replace(
