@@ -20,13 +20,13 @@ from typing import Any
 import twistream_kit as kit
 
 KEPT: list[object] = []
-LEAKED_BYTES = 150_000
+LEAKED_BYTES = 1_000_000
 
 TESTS = Path(__file__).parents[1]
 
 
 def keep_memory() -> None:
-    """Keep as much as the sound of a call of 20 s."""
+    """Keep as much as the sound of both sides of a call of a minute."""
     KEPT.append(bytearray(os.urandom(LEAKED_BYTES)))
 
 
