@@ -103,6 +103,16 @@ def test_too_few_readings_have_none(n):
     assert fit_slope(range(n), range(n)) is None
 
 
+def test_the_readings_of_a_week_are_thinned_out():
+    rng = np.random.default_rng(1)
+    x = np.arange(20_160) / 120
+    found = fit_slope(x, 50 + 0.1 * x + correlated(rng, len(x), 0.5))
+    assert found is not None
+    assert found.low < 0.1 < found.high
+    assert found.half_width < 0.001
+    assert compute_slope(x, 2 * x) == pytest.approx(2)
+
+
 def test_readings_at_one_time_have_none():
     assert fit_slope([1.0] * 10, range(10)) is None
 

@@ -54,7 +54,7 @@ def test_a_limit_allows_growth():
 def test_a_short_run_is_ok_and_says_that_it_was_too_short():
     report = soak_of(4)
     assert report.ok
-    assert report.verdict == "ok, but too short to tell of memory and descriptors and threads"
+    assert report.verdict == "ok, but too short to tell of memory, descriptors, threads"
     assert report.warm_up_seconds == 60
 
 

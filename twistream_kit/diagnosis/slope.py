@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 LEAST_READINGS = 8
 """With fewer readings, an interval says more of the method than of the series."""
 
+MOST_READINGS = 1000
+"""Of more than these, medians of neighbours are taken: all pairs of a week would be too many."""
+
 _NORMAL = 1.959964
 """The 97.5th percentile of the normal distribution."""
 
@@ -66,7 +69,7 @@ def fit_slope(places: Sequence[float], values: Sequence[float]) -> Slope | None:
         >>> slope.value
         2.0
     """
-    x, y = np.asarray(places, float), np.asarray(values, float)
+    x, y = _thin_out(places, values)
     n = len(x)
     if n < LEAST_READINGS or not x[-1] > x[0]:
         return None
@@ -82,7 +85,7 @@ def fit_slope(places: Sequence[float], values: Sequence[float]) -> Slope | None:
 
 def compute_slope(places: Sequence[float], values: Sequence[float]) -> float:
     """Return the slope alone, also of few values; 0 if there are none at two places."""
-    slopes = _list_slopes(np.asarray(places, float), np.asarray(values, float))
+    slopes = _list_slopes(*_thin_out(places, values))
     return float(np.median(slopes)) if len(slopes) else 0.0
 
 
@@ -99,6 +102,19 @@ def remove_largest_step(values: Sequence[float]) -> list[float]:
     place = int(np.argmax(rises))
     rise = max(0.0, float(rises[place]))
     return [value - rise * (at > place) for at, value in enumerate(values)]
+
+
+def _thin_out(
+    places: Sequence[float], values: Sequence[float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return at most 1,000 readings: all, or the medians of so many neighbours each."""
+    x, y = np.asarray(places, float), np.asarray(values, float)
+    size = math.ceil(len(x) / MOST_READINGS)
+    if size <= 1:
+        return x, y
+    whole = len(x) // size * size
+    kept = [np.median(each[:whole].reshape(-1, size), axis=1) for each in (x, y)]
+    return kept[0], kept[1]
 
 
 def _list_slopes(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -270,7 +270,7 @@ class SoakReport:
             said += f"{'; ' if said else ''}invalid: the times say little of the server"
         short = [each.name for each in self.growth if each.verdict == "too short to tell"]
         if short and self.ok:
-            said += f", but too short to tell of {' and '.join(short)}"
+            said += f", but too short to tell of {', '.join(short)}"
         return f"{said} (interrupted)" if self.is_interrupted else said
 
     def list_cases(self) -> dict[str, str]:

@@ -125,8 +125,12 @@ async def _run(make_run: Any, pending: Pending[FaultReport], shared: SharedLoop)
         begin_thread(THREAD_NAME, fulfil, pending, report)
 
 
-def choose_faults(only: str | Sequence[str] | None) -> tuple[Fault, ...]:
+def choose_faults(only: str | Sequence[str] | None, argument: str = "only") -> tuple[Fault, ...]:
     """Return the faults with these names, in the order of the documentation; of None all.
+
+    Args:
+        only: The names.
+        argument: What the user calls them.
 
     Raises:
         WrongType, WrongValue: If one has no such name, or there is none.
@@ -135,9 +139,14 @@ def choose_faults(only: str | Sequence[str] | None) -> tuple[Fault, ...]:
         return FAULTS
     names = [only] if isinstance(only, str) else only
     if not isinstance(names, list | tuple | set | frozenset):
-        raise WrongType(f"only is {quote(only)}; give names of faults: {', '.join(FAULT_NAMES)}")
+        known = ", ".join(FAULT_NAMES)
+        raise WrongType(f"{argument} is {quote(only)}; give names of faults: {known}")
     if not names:
-        raise WrongValue("only is empty, so nothing would be tried; leave it out to try all faults")
+        raise WrongValue(
+            f"{argument} is empty, so nothing would be tried; leave it out to try all faults"
+            if argument == "only"
+            else f"{argument} is empty; give True for all kinds, or False for none"
+        )
     for name in names:
         if name not in FAULT_NAMES:
             raise WrongValue(f"there is no fault {quote(name)}; there are {', '.join(FAULT_NAMES)}")
@@ -150,14 +159,14 @@ def _check_seed(seed: int) -> int:
     return seed
 
 
-def check_scale(scale: float) -> float:
+def check_scale(scale: float, argument: str = "scale") -> float:
     """Return what the times of faults are multiplied with.
 
     Raises:
         WrongType, WrongValue: If it is no number above 0, at most 10.
     """
     if not isinstance(scale, int | float) or isinstance(scale, bool):
-        raise WrongType(f"scale is {quote(scale)}; give a number, such as 0.1")
+        raise WrongType(f"{argument} is {quote(scale)}; give a number, such as 0.1")
     if not 0 < scale <= 10:
-        raise WrongValue(f"scale is {scale!r}; give a number above 0, and at most 10")
+        raise WrongValue(f"{argument} is {scale!r}; give a number above 0, and at most 10")
     return float(scale)

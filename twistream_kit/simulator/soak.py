@@ -22,6 +22,7 @@ from twistream_kit.errors import (
 from twistream_kit.pending import Pending, Subject
 from twistream_kit.protocol.twiml import is_loopback_host
 from twistream_kit.simulator._calls_loop import begin_thread
+from twistream_kit.simulator._fault_rows import Fault
 from twistream_kit.simulator._fault_scene import FaultTarget
 from twistream_kit.simulator._load_run import LoadRun
 from twistream_kit.simulator._process_usage import ProcessWatch, check_pid
@@ -168,7 +169,7 @@ def run_soak(
     if faults is not False:
         beside = FaultsBeside(
             FaultTarget(url, auth_token, wave.find_parameters(1), behaviour),
-            choose_faults(None if faults is True else faults),
+            _choose_kinds(faults),
             seed,
             _choose_scale(fault_scale, seconds),
         )
@@ -260,9 +261,15 @@ def _find_port(url: str) -> int:
     return found.port or (443 if found.scheme == "wss" else 80)
 
 
+def _choose_kinds(faults: bool | str | Sequence[str]) -> tuple[Fault, ...]:
+    if faults is None:
+        raise WrongType("faults is None; give True for all kinds, False for none, or names")
+    return choose_faults(None if isinstance(faults, bool) else faults, "faults")
+
+
 def _choose_scale(scale: float | None, seconds: float) -> float:
     if scale is not None:
-        return check_scale(scale)
+        return check_scale(scale, "fault_scale")
     return min(1.0, max(0.05, seconds / TWILIO_CALL_SECONDS))
 
 
