@@ -143,8 +143,8 @@ def run_soak(
         ...     server.url, 0.01, 2, seconds=1, ramp_seconds=0, rest_seconds=0.1
         ... )
         >>> report = soak.result(30)
-        >>> report.ok, report.failed, report.describe()["process"]
-        (True, 0, 'not measured: no process was given (pid=, --pid)')
+        >>> report.calls, report.failed, report.describe()["process"]
+        (2, 0, 'not measured: no process was given (pid=, --pid)')
     """
     check_numbers(calls, seconds, ramp_seconds, seed, sample)
     _check_times(minutes, rest_seconds)
