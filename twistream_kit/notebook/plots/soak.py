@@ -64,7 +64,7 @@ def plot_soak(report: SoakReport) -> Figure:
         ...     server.url, 0.01, 2, seconds=1, ramp_seconds=0, rest_seconds=0.1
         ... )
         >>> kit.plot_soak(soak.result(30)).get_suptitle()
-        '2 calls in 1 wave, none failed'
+        '2 calls in 1 wave, none failed...'
     """
     report = expect(report, SoakReport, "plot_soak draws the report of kit.run_soak(…).")
     names = [each.name for each in report.growth] or ["calls"]
