@@ -117,6 +117,7 @@ class SoakRun(Pending[SoakReport]):
         super().__init__(None, subject)
         self._progress = progress
         self._plan = plan
+        self._notes = plan.notes  # that are still to be shown
         self._shows = shows
 
     def stop(self) -> None:
@@ -148,7 +149,8 @@ class SoakRun(Pending[SoakReport]):
             return super().result(_STOP_SECONDS)
 
     def _show_progress(self, timeout: float | None) -> None:
-        for note in self._plan.notes:
+        notes, self._notes = self._notes, ()
+        for note in notes:
             sys.stderr.write(f"{note}\n")
         show = _choose_progress(self._progress, self._plan.minutes)
         until = None if timeout is None else time.monotonic() + timeout
