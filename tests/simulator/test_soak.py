@@ -524,8 +524,11 @@ async def test_five_minutes_with_faults_are_flat_and_planted_leaks_beside_them_a
     assert (sound.failed, [each for each in sound.faults if not each.ok]) == (0, []), sound
     assert sum(each.tried for each in sound.faults) >= len(FAULT_NAMES)
     assert [str(each) for each in sound.growth if not each.ok] == [], sound
-    by_name = {each.name: each.verdict for each in sound.growth}
-    assert by_name["descriptors"] == by_name["threads"] == "does not grow", sound
+    memory, *counts = sound.growth
+    assert [each.verdict for each in counts] == ["does not grow"] * 2, sound
+    # Of memory, five minutes tell no more than that: 12 MB when ended calls waited for a full
+    # garbage collection, 2 MB since they do not.
+    assert memory.last - memory.first < 8, sound
     for leak, report in zip(LEAKS, leaky, strict=True):
         grown = {each.name for each in report.growth if each.verdict == "grows"}
         assert leak in grown, report
