@@ -17,9 +17,12 @@ from xml.etree import ElementTree
 import pytest
 from websockets.sync.server import ServerConnection, serve
 
+from support.soaks import soak_of
 from support.waiting import until
 from twistream_kit import cli
 from twistream_kit.audio.clip import Clip
+from twistream_kit.diagnosis.soak import SoakReport
+from twistream_kit.pending import Pending, fulfil
 
 TONE = b64encode(Clip.tone(440, 0.1).payload).decode()
 
@@ -107,6 +110,12 @@ def test_load_of_another_machine_needs_remote(run: Run) -> None:
         (("--line", "moble"), "the nearest is 'mobile'"),
         (("--line-seed", 3), "--line-seed decides what a line does by chance"),
         (("--param", "customer"), "--param takes NAME=VALUE"),
+        (("--faults",), "--faults is for calls over a long time. Say how long with --minutes"),
+        (("--max-thread-growth", 5), "--max-thread-growth is for calls over a long time"),
+        (("--minutes", 0), "minutes is 0.0; give a number more than 0"),
+        (("--minutes", 5, "--max-memory-growth", 0), "'0' is no growth: give a number above 0"),
+        (("--minutes", 5, "--max-memory-growth", 9), "no process is measured; give pid= (--pid)"),
+        (("--minutes", 5, "--pid", 2**31 - 1), "process 2147483647 cannot be read"),
     ],
 )
 def test_options_of_load_that_make_no_sense_are_usage_errors(
@@ -115,6 +124,91 @@ def test_options_of_load_that_make_no_sense_are_usage_errors(
     code, _, err = run("ws://127.0.0.1:9/media", *options)
     assert code == 2
     assert sentence in err
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch) -> Callable[[SoakReport], dict[str, object]]:
+    """Let `twistream load --minutes` print a report that is made up; return what it was asked."""
+
+    def set_report(report: SoakReport) -> dict[str, object]:
+        asked: dict[str, object] = {}
+        pending: Pending[SoakReport] = Pending()
+        fulfil(pending, report)
+
+        def run_soak(url: str, minutes: float, calls: int, **options: object) -> object:
+            asked.update(options, url=url, minutes=minutes, calls=calls)
+            return pending
+
+        monkeypatch.setattr("twistream_kit.simulator.soak.run_soak", run_soak)
+        return asked
+
+    return set_report
+
+
+@pytest.mark.parametrize(
+    ("report", "code"),
+    [
+        (soak_of(40), 0),
+        (soak_of(40, memory_a_wave=1.0), 1),
+        (soak_of(4), 0),
+        (soak_of(40, ended="the process has ended"), 1),
+        (soak_of(40, is_interrupted=True), 130),
+    ],
+)
+def test_a_soak_ends_with_what_it_found(
+    run: Run, made_up: Callable[[SoakReport], object], report: SoakReport, code: int
+) -> None:
+    made_up(report)
+    found, out, _ = run("ws://127.0.0.1:9/media", "--minutes", 20)
+    assert found == code
+    assert report.verdict in out
+
+
+def test_a_soak_has_its_options_and_writes_json_and_junit(
+    run: Run, made_up: Callable[[SoakReport], dict[str, object]], tmp_path: Path
+) -> None:
+    asked = made_up(soak_of(40))
+    junit = tmp_path / "soak.xml"
+    code, out, _ = run(
+        "ws://127.0.0.1:9/media", "--minutes", 60, "--pid", 4711, "--faults", "--fault-scale", 0.5,
+        "--rest", 3, "--max-memory-growth", 30, "--max-response", 800, "--json", "--junit", junit,
+    )  # fmt: skip
+    assert code == 0
+    assert json.loads(out)["growth"][0]["verdict"] == "does not grow"
+    names = [case.get("name") for case in ElementTree.parse(junit).getroot().iter("testcase")]
+    assert names[-3:] == ["memory_mb_per_hour", "descriptors_per_hour", "threads_per_hour"]
+    assert (asked["minutes"], asked["calls"], asked["seconds"]) == (60.0, 20, 30)
+    assert (asked["pid"], asked["faults"], asked["fault_scale"]) == (4711, True, 0.5)
+    assert asked["limits"] == {"response_ms": 800.0, "memory_mb_per_hour": 30.0}
+    assert asked["rest_seconds"] == 3.0
+    assert "ramp_seconds" not in asked
+
+
+def test_a_soak_of_another_machine_needs_remote(run: Run) -> None:
+    code, _, err = run("wss://bot.example.com/media", "--minutes", 60, "--faults")
+    assert code == 2
+    assert "would make 20 calls of 30 s to it at once, for 60 minutes, and break streams" in err
+
+
+@pytest.mark.slow
+def test_an_interrupted_soak_prints_what_it_has() -> None:
+    customers: list[str] = []
+    with greeter(customers) as url:
+        command = [sys.executable, "-m", "twistream_kit", "load", url, "--calls", "3"]
+        process = subprocess.Popen(
+            [*command, "--seconds", "1", "--ramp", "0", "--minutes", "60", "--rest", "0.2"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        while "wave 1, 3 calls, none failed" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=90)
+    assert process.returncode == 130
+    assert "of 60 minutes" in out
+    assert "Traceback" not in err
 
 
 @pytest.mark.slow

@@ -618,6 +618,7 @@ _PUBLIC = "a public address has to lead to this machine"
 _ANOTHER_PROGRAM = "it is a setting of another program than the one that is reviewed"
 _SERVER = "the program of a server is to be changed; a report says nothing of its text"
 _THE_NETWORK = "what is between two machines is not in the input"
+_OTHER_PROCESS = "which process is the server's is for the user to say"
 _MAY_BE_MEANT = "it is a note about what may be meant, and says so"
 _OF_A_SCRIPT = "how long a caller has patience is for the author of the script to say"
 _OF_A_REQUEST = "tests/simulator/rest/test_call_request.py: the request as it says has no note"
@@ -673,6 +674,11 @@ NOT_APPLIED = {
         "Mend what the server sent": "what is to be mended is objected to by itself, with its fix",
         "Read messages in a loop": _SERVER,
         "Send a clear only when": _SERVER,
+    },
+    "simulator._process_usage": {
+        "Give the number of the server's process": _OTHER_PROCESS,
+        "See that it is the server's": _OTHER_PROCESS,
+        "Start the server in a process of its own": "tests/simulator/test_soak.py does so",
     },
     "simulator._script_run": {
         "Give it a longer limit=": _OF_A_SCRIPT,

@@ -46,9 +46,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 RUN_AS_PRINTED = ("how-to/play-a-file.md", "how-to/interrupt.md", "how-to/nothing-is-heard.md",
     "how-to/scripted-callers.md", "how-to/measure-a-conversation.md",
-    "how-to/bad-lines.md", "how-to/mailboxes.md", "how-to/load.md", "how-to/faults.md")  # fmt: skip
+    "how-to/bad-lines.md", "how-to/mailboxes.md", "how-to/load.md", "how-to/soak.md",
+    "how-to/faults.md")  # fmt: skip
 PATIENT = ("how-to/scripted-callers.md", "how-to/measure-a-conversation.md", "how-to/bad-lines.md",
-    "how-to/mailboxes.md", "how-to/faults.md", "how-to/load.md")  # fmt: skip
+    "how-to/mailboxes.md", "how-to/faults.md", "how-to/load.md", "how-to/soak.md")  # fmt: skip
 """Pages that hold whole conversations, in real time."""
 
 WITH_A_STAND_IN = ("how-to/real-call.md", "how-to/tunnels.md")

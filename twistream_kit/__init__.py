@@ -19,7 +19,7 @@ Run things beside the cells, and wait for results.
 
 Simulated Twilio.
     SimulatedTwilio, SimulatedAccount, Phone, simulate_call, CallReport, simulate_calls, LoadReport,
-    inject_faults, FaultReport, Behaviour, Line
+    run_soak, SoakReport, inject_faults, FaultReport, Behaviour, Line
 
 The server, its streams and its public address.
     StreamServer, StreamApp, MediaStream, Speech, Playing, StreamEnd, PlayOutcome, MarkOutcome,
@@ -32,7 +32,7 @@ Real calls, outgoing and incoming.
 Widgets and plots.
     Workbench, StreamControls, StreamLog, LiveScope, PhoneWidget, RecordingPlayer, plot_header,
     plot_waveform, plot_companding, plot_frames, plot_examination, plot_spectrogram, plot_timeline,
-    plot_turns, plot_load
+    plot_turns, plot_load, plot_soak
 
 Captures, conversations, reviews and errors.
     Capture, Recording, turns, Turns, review, review_message, review_twiml, review_sound,
@@ -74,6 +74,7 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.diagnosis.load import LoadReport as LoadReport
     from twistream_kit.diagnosis.message import review_message as review_message
     from twistream_kit.diagnosis.review import review as review
+    from twistream_kit.diagnosis.soak import SoakReport as SoakReport
     from twistream_kit.diagnosis.sound import review_sound as review_sound
     from twistream_kit.diagnosis.turns import Turns as Turns
     from twistream_kit.diagnosis.turns import turns as turns
@@ -127,6 +128,7 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.notebook.plots.examine import plot_examination as plot_examination
     from twistream_kit.notebook.plots.examine import plot_spectrogram as plot_spectrogram
     from twistream_kit.notebook.plots.load import plot_load as plot_load
+    from twistream_kit.notebook.plots.soak import plot_soak as plot_soak
     from twistream_kit.notebook.plots.turns import plot_turns as plot_turns
     from twistream_kit.notebook.runtime.background import running as running
     from twistream_kit.notebook.runtime.background import start as start
@@ -158,6 +160,7 @@ if _typing.TYPE_CHECKING:
     from twistream_kit.simulator.report import CallReport as CallReport
     from twistream_kit.simulator.rest.account import SimulatedAccount as SimulatedAccount
     from twistream_kit.simulator.simulate_call import simulate_call as simulate_call
+    from twistream_kit.simulator.soak import run_soak as run_soak
     from twistream_kit.simulator.twilio import SimulatedTwilio as SimulatedTwilio
     from twistream_kit.user_frames import verbose_errors as verbose_errors
 
@@ -190,6 +193,8 @@ _HOMES = {
     "twistream_kit.simulator.report": "CallReport",
     "twistream_kit.simulator.load": "simulate_calls",
     "twistream_kit.diagnosis.load": "LoadReport",
+    "twistream_kit.simulator.soak": "run_soak",
+    "twistream_kit.diagnosis.soak": "SoakReport",
     "twistream_kit.simulator.faults": "inject_faults",
     "twistream_kit.simulator.fault_report": "FaultReport",
     "twistream_kit.simulator.model.assumptions": "Behaviour",
@@ -229,6 +234,7 @@ _HOMES = {
     "twistream_kit.notebook.plots.call": "plot_timeline",
     "twistream_kit.notebook.plots.turns": "plot_turns",
     "twistream_kit.notebook.plots.load": "plot_load",
+    "twistream_kit.notebook.plots.soak": "plot_soak",
     # Captures, conversations, reviews and errors.
     "twistream_kit.capture.capture": "Capture",
     "twistream_kit.capture.recording": "Recording",
@@ -300,7 +306,10 @@ _SHOWN = {
     "twistream_kit.diagnosis.files": "Mistake Mistakes",
     "twistream_kit.diagnosis.explain": "Explanations",
     "twistream_kit.diagnosis.histogram": "Histogram",
+    "twistream_kit.diagnosis.growth": "Growth UsageReading",
     "twistream_kit.diagnosis.load": "LoadCall LoadFigure LoadReport LoadShare",
+    "twistream_kit.diagnosis.slope": "Slope",
+    "twistream_kit.diagnosis.soak": "SoakFault SoakReport SoakWave",
     "twistream_kit.diagnosis.speech": "SpeechDetector",
     "twistream_kit.diagnosis.turn": "Turn",
     "twistream_kit.diagnosis.turns": "Turns",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import signal
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twistream_kit.commands._call_options import (
     add_lines,
@@ -17,12 +19,16 @@ from twistream_kit.commands._call_options import (
     save_junit_error,
     write_text,
 )
+from twistream_kit.commands._soak_options import SOAK_LIMITS, add_soak_options, refuse_soak_options
 from twistream_kit.commands.parser import AddCommand
 from twistream_kit.commands.terminal import FINE, INTERRUPTED, OBJECTIONS, print_text
 from twistream_kit.errors import CallRefused, SettingsError, TwistreamError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from twistream_kit.diagnosis.load import LoadReport
+    from twistream_kit.diagnosis.soak import SoakReport
 
 
 _LOAD_LIMITS = {
@@ -38,14 +44,21 @@ _LOAD_LIMITS = {
 def add_load(add_command: AddCommand) -> None:
     """Add the command and its options."""
     _add_load_options(
-        add_command("load", _load, "make many calls at once to a server, and hold it to limits")
+        add_command(
+            "load",
+            _load,
+            "make many calls at once to a server, once or for hours, and hold it to limits",
+        )
     )
 
 
 def _add_load_options(load: argparse.ArgumentParser) -> None:
     load.add_argument("url", metavar="URL", help="ws:// on this machine, or wss://… with --remote")
     load.add_argument(
-        "--calls", type=int, default=50, metavar="N", help="how many calls at once; 50 if left out"
+        "--calls",
+        type=int,
+        metavar="N",
+        help="how many calls at once; 50 if left out, 20 with --minutes",
     )
     load.add_argument(
         "--seconds", type=float, default=30, metavar="S", help="the length of each; 30 if left out"
@@ -53,9 +66,9 @@ def _add_load_options(load: argparse.ArgumentParser) -> None:
     load.add_argument(
         "--ramp",
         type=float,
-        default=5,
         metavar="S",
-        help="begin the calls one after the other within so many seconds; 5 if left out",
+        help="begin the calls one after the other within so many seconds; 5 if left out, 2 with "
+        "--minutes",
     )
     load.add_argument(
         "--script", type=Path, metavar="FILE", help="let each caller act as this TOML file says"
@@ -106,6 +119,7 @@ def _add_load_options(load: argparse.ArgumentParser) -> None:
         "--junit", type=Path, metavar="FILE", help="write the limits as test cases of JUnit"
     )
     load.add_argument("--force", action="store_true", help="let --junit replace an existing file")
+    add_soak_options(load)
 
 
 def _parse_percent(text: str) -> float:
@@ -124,7 +138,8 @@ def _load(arguments: argparse.Namespace) -> int:
     if arguments.junit:
         check_junit(arguments.junit, overwrite=arguments.force)
     try:
-        report = _run_load(arguments)
+        is_soak = arguments.minutes is not None
+        report = _run_soak(arguments) if is_soak else _run_load(arguments)
     except CallRefused as error:
         if arguments.junit:
             save_junit_error("load", error, arguments.junit, overwrite=arguments.force)
@@ -142,43 +157,82 @@ def _load(arguments: argparse.Namespace) -> int:
 
 
 def _run_load(arguments: argparse.Namespace) -> LoadReport:
-    from concurrent.futures import ProcessPoolExecutor
-    from contextlib import ExitStack
-    from multiprocessing import get_context
-
     from twistream_kit.simulator.load import simulate_calls
 
-    limits = {name: getattr(arguments, option) for option, (name, _, _) in _LOAD_LIMITS.items()}
-    token = arguments.auth_token_from
-    with ExitStack() as stack:
-        executor = None
-        if arguments.workers > 1:
-            pool = ProcessPoolExecutor(
-                arguments.workers,
-                mp_context=get_context("spawn"),
-                # A terminal interrupts them as well, at any point; the run tells them to end.
-                initializer=signal.signal,
-                initargs=(signal.SIGINT, signal.SIG_IGN),
-            )
-            executor = stack.enter_context(pool)
+    refuse_soak_options(arguments)
+    with _open_workers(arguments) as executor:
         pending = simulate_calls(
             arguments.url,
-            arguments.calls,
-            seconds=arguments.seconds,
-            ramp_seconds=arguments.ramp,
-            script=arguments.script,
-            seed=arguments.seed,
-            parameters=_NumberedParameters(parse_parameters(arguments.param)),
-            auth_token=read_variable(token) if token else None,
-            expect_silence=arguments.expect_silence,
-            limits={name: limit for name, limit in limits.items() if limit is not None},
-            sample=arguments.sample,
+            50 if arguments.calls is None else arguments.calls,
+            ramp_seconds=5 if arguments.ramp is None else arguments.ramp,
+            limits=_read_load_limits(arguments, _LOAD_LIMITS),
             executor=executor,
-            workers=arguments.workers,
-            remote=arguments.remote,
-            **read_lines(arguments),
+            **_read_load_options(arguments),
         )
         return pending.result()
+
+
+def _run_soak(arguments: argparse.Namespace) -> SoakReport:
+    from twistream_kit.simulator.soak import run_soak
+
+    given = {"ramp_seconds": arguments.ramp, "rest_seconds": arguments.rest}
+    with _open_workers(arguments) as executor:
+        pending = run_soak(
+            arguments.url,
+            arguments.minutes,
+            20 if arguments.calls is None else arguments.calls,
+            faults=arguments.faults,
+            fault_scale=arguments.fault_scale,
+            pid=arguments.pid,
+            limits=_read_load_limits(arguments, {**_LOAD_LIMITS, **SOAK_LIMITS}),
+            executor=executor,
+            **{name: seconds for name, seconds in given.items() if seconds is not None},
+            **_read_load_options(arguments),
+        )
+        return pending.result()
+
+
+@contextlib.contextmanager
+def _open_workers(arguments: argparse.Namespace) -> Iterator[Executor | None]:
+    """Give the processes that make the calls, or None for this one."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    if arguments.workers <= 1:
+        yield None
+        return
+    with ProcessPoolExecutor(
+        arguments.workers,
+        mp_context=get_context("spawn"),
+        # A terminal interrupts them as well, at any point; the run tells them to end.
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    ) as pool:
+        yield pool
+
+
+def _read_load_limits(
+    arguments: argparse.Namespace, options: Mapping[str, tuple[str, str, str]]
+) -> dict[str, float]:
+    limits = {name: getattr(arguments, option) for option, (name, _, _) in options.items()}
+    return {name: limit for name, limit in limits.items() if limit is not None}
+
+
+def _read_load_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what calls have in common, whether they are made once or for a long time."""
+    token = arguments.auth_token_from
+    return {
+        "seconds": arguments.seconds,
+        "script": arguments.script,
+        "seed": arguments.seed,
+        "parameters": _NumberedParameters(parse_parameters(arguments.param)),
+        "auth_token": read_variable(token) if token else None,
+        "expect_silence": arguments.expect_silence,
+        "sample": arguments.sample,
+        "workers": arguments.workers,
+        "remote": arguments.remote,
+        **read_lines(arguments),
+    }
 
 
 class _NumberedParameters:

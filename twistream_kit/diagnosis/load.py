@@ -48,7 +48,8 @@ SHARES: Mapping[str, str] = {
 }
 """Its shares, and what each is."""
 
-_DECIMALS = re.compile(r"\d+\.\d+(?= m?s\b)")
+DECIMALS = re.compile(r"\d+\.\d+(?= m?s\b)")
+"""Times within the reason of a failure, which differ from call to call."""
 
 LEAST_WAIT = 0.05
 """A share that waited for a core for less of the time had it for itself."""
@@ -344,7 +345,7 @@ class LoadReport:
 
         Times within a reason, which differ from call to call, are left out.
         """
-        reasons = (_DECIMALS.sub("…", each.failure) for each in self.calls if not each.ok)
+        reasons = (DECIMALS.sub("…", each.failure) for each in self.calls if not each.ok)
         return dict(Counter(reasons).most_common())
 
     @property
@@ -370,17 +371,9 @@ class LoadReport:
 
     def list_cases(self) -> dict[str, str]:
         """Return what is wrong with each limit, or empty, by its name."""
-        return {name: self._check(name, limit) for name, limit in self.limits.items()}
-
-    def _check(self, name: str, limit: float) -> str:
-        if name in SHARES:
-            value = float(getattr(self, name))
-            return f"{value:.2g} %, and {limit:g} % is the limit" if value > limit else ""
-        figure: LoadFigure = getattr(self, name)
-        if not len(figure):
-            return "" if name == "gap_ms" else "no call has shown such a time"
-        what, value = figure.checked
-        return f"{what} is {say_ms(value)}, and {limit:g} ms is the limit" if value > limit else ""
+        return {
+            name: check_limit(getattr(self, name), limit) for name, limit in self.limits.items()
+        }
 
     def describe(self) -> dict[str, str]:
         """Describe the run in one sentence per topic, for its text and its display."""
@@ -393,8 +386,8 @@ class LoadReport:
         said["failed"] = f"{self.failed} ({self.failed_percent:.1f} %)" if self.failed else "none"
         said |= {figure.name: figure.describe() for figure in self.figures if len(figure)}
         said["late"] = f"{self.late_percent:.2f} % of the frames of the server's sound"
-        said["own frames"] = f"late by {_describe_short(self.own_late_ms)}"
-        idle, loaded = _describe_short(self.echo_idle_ms), _describe_short(self.echo_loaded_ms)
+        said["own frames"] = f"late by {describe_short(self.own_late_ms)}"
+        idle, loaded = describe_short(self.echo_idle_ms), describe_short(self.echo_loaded_ms)
         said["loopback"] = f"there and back, idle: {idle}; under the calls: {loaded}"
         busiest = max((each.busy for each in self.shares), default=0.0)
         said["callers' core"] = f"{busiest:.0%} used"
@@ -428,11 +421,11 @@ class LoadReport:
             "late_percent": round(self.late_percent, 3),
             "failures": dict(self.failures),
             **{figure.name: figure.to_dict() for figure in self.figures},
-            "own_late_ms": _summarise(self.own_late_ms),
-            "echo_idle_ms": _summarise(self.echo_idle_ms),
-            "echo_loaded_ms": _summarise(self.echo_loaded_ms),
+            "own_late_ms": summarise(self.own_late_ms),
+            "echo_idle_ms": summarise(self.echo_idle_ms),
+            "echo_loaded_ms": summarise(self.echo_loaded_ms),
             "shares": [asdict(each) for each in self.shares],
-            "calls": [_list_fields(each) for each in self.calls],
+            "calls": [list_fields(each) for each in self.calls],
             "recorded": list(self.recorded),
         }
 
@@ -466,15 +459,29 @@ class LoadReport:
         return LoadFigure(name, Histogram(values))
 
 
-def check_limits(limits: Mapping[str, float] | None) -> dict[str, float]:
+def check_limit(value: LoadFigure | float, limit: float) -> str:
+    """Return what is wrong with a time or a share that has this limit, or empty."""
+    if not isinstance(value, LoadFigure):
+        return f"{value:.2g} %, and {limit:g} % is the limit" if value > limit else ""
+    if not len(value):
+        return "" if value.name == "gap_ms" else "no call has shown such a time"
+    what, checked = value.checked
+    return f"{what} is {say_ms(checked)}, and {limit:g} ms is the limit" if checked > limit else ""
+
+
+def check_limits(limits: Mapping[str, float] | None, also: Sequence[str] = ()) -> dict[str, float]:
     """Return the limits of a run, `DEFAULT_LIMITS` among them where nothing else is said.
+
+    Args:
+        limits: Those that were given.
+        also: Names of further limits, which are returned as they are.
 
     Raises:
         TypeError, ValueError: If one has no such name, or is no number from 0 on.
     """
     if not isinstance(limits, Mapping | None):
         raise WrongType(f"limits is {limits!r}; give a dict such as {{'response_ms': 800}}")
-    known = [*TIMES, *SHARES]
+    known = [*TIMES, *SHARES, *also]
     for name, limit in (limits or {}).items():
         if name not in known:
             raise WrongValue(f"limits has {name!r}; there are {', '.join(known)}")
@@ -484,14 +491,16 @@ def check_limits(limits: Mapping[str, float] | None) -> dict[str, float]:
     return {**DEFAULT_LIMITS, **(limits or {})}
 
 
-def _describe_short(histogram: Histogram) -> str:
+def describe_short(histogram: Histogram) -> str:
+    """Return the median and the 99th percentile in words."""
     if not len(histogram):
         return "not measured"
     half, most = histogram.find(0.5), histogram.find(0.99)
     return f"{half:.1f} ms (median), {most:.1f} ms (99 %)"
 
 
-def _summarise(histogram: Histogram) -> dict[str, Any]:
+def summarise(histogram: Histogram) -> dict[str, Any]:
+    """Return percentiles as plain values for JSON."""
     if not len(histogram):
         return {"values": 0}
     shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -499,7 +508,8 @@ def _summarise(histogram: Histogram) -> dict[str, Any]:
     return {"values": len(histogram), **found, "max": as_json(histogram.max)}
 
 
-def _list_fields(call: LoadCall) -> dict[str, Any]:
+def list_fields(call: LoadCall) -> dict[str, Any]:
+    """Return a call as plain values for JSON."""
     found = asdict(call)
     for name in ("response_ms", "barge_in_ms", "gaps_ms"):
         found[name] = [as_json(ms) for ms in found[name]]

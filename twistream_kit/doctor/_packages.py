@@ -36,7 +36,8 @@ _EXTRAS = {
     "tunnel": "open_tunnel(server, 'ngrok') cannot be used; the other ways to a public address can",
     "fast": "A StreamServer or a StreamApp outside notebooks runs on asyncio's own event loop, "
     "which is slower",
-    "load": "A report of simulate_calls does not say how busy the machine was beside the calls",
+    "load": "A report of simulate_calls does not say how busy the machine was beside the calls, "
+    "and run_soak and inject_faults cannot read the process of a server",
     "notebooks": "test_your_own_server.ipynb stops where it starts a server of its own, and "
     "measure_a_conversation.ipynb where it runs pytest; the other notebooks need none of it",
     "test": "The checks of this package itself, make test in a checkout, cannot run; the pytest "

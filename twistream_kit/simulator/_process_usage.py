@@ -1,11 +1,15 @@
-"""What the process of a server uses: memory, descriptors and threads, read by `psutil`."""
+"""What the process of a server uses: memory, descriptors and threads, read by `psutil`.
+
+And whether it is the server's: what is known of the ports on which it listens.
+"""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
-from twistream_kit.errors import SettingsError
+from twistream_kit.errors import Objection, SettingsError, WrongType, WrongValue, quote
 
 _INSTALL = "Say pip install 'twistream-kit[load]'"
 
@@ -34,6 +38,10 @@ class ProcessWatch:
     Args:
         pid: Its number.
 
+    Attributes:
+        pid: As given.
+        title: The name of its program; empty if that is not known.
+
     Raises:
         SettingsError: If there is no such process, or psutil is not installed.
     """
@@ -44,10 +52,11 @@ class ProcessWatch:
         except ModuleNotFoundError as error:
             raise SettingsError(
                 "what a process uses is read by psutil, which is not installed",
-                consequence="Without it the faults can be tried, but not what they leave behind",
+                consequence="Without it the server can be tried, but not what it keeps",
                 fix=f"{_INSTALL}, or leave the number of the process out",
             ) from error
         self.pid = pid
+        self._psutil: Any = psutil
         self._errors: tuple[type[Exception], ...] = (psutil.Error, OSError)
         try:
             self._process: Any = psutil.Process(pid)
@@ -57,6 +66,71 @@ class ProcessWatch:
                 f"process {pid} cannot be read: {error}",
                 fix="Give the number of the running server, as ps or the task manager shows it",
             ) from error
+        self.title = self._find_title()
+
+    def _find_title(self) -> str:
+        try:
+            return str(self._process.name())
+        except self._errors:
+            return ""
+
+    def find_doubt(self, port: int) -> Objection | None:
+        """Return why it may not be the process of the server that listens on a port, or None."""
+        try:
+            family = [self._process, *self._process.children(recursive=True)]
+        except self._errors:
+            return None
+        who = f"process {self.pid}{f' ({self.title})' if self.title else ''}"
+        if any(each.pid == os.getpid() for each in family):
+            is_own = self.pid == os.getpid()
+            return Objection(
+                None,
+                who,
+                f"is this one{'' if is_own else ' or began it'}: the callers run in it, too",
+                "What they use is counted as the server's, and may grow with the run",
+                "Start the server in a process of its own, and give the number of that",
+                "warning",
+            )
+        try:
+            if any(port in self._list_ports(each) for each in family):
+                return None
+        except self._errors:
+            return Objection(
+                None,
+                who,
+                f"may not be the one that listens on port {port}: that cannot be read here",
+                fix="See that it is the server's: ps or the task manager shows it",
+                severity="note",
+            )
+        other = self._find_listener(port)
+        said = f", and {other} does" if other else ""
+        return Objection(
+            None,
+            who,
+            f"does not listen on port {port}{said}; it may be another than the server's",
+            "What it uses then says nothing of the server. Behind a proxy it may be right",
+            "Give the number of the server's process",
+            "warning",
+        )
+
+    def _list_ports(self, process: Any) -> set[int]:
+        list_connections = getattr(process, "net_connections", None) or process.connections
+        return {
+            each.laddr.port
+            for each in list_connections("tcp")
+            if each.status == self._psutil.CONN_LISTEN
+        }
+
+    def _find_listener(self, port: int) -> str:
+        """Return the process that listens on a port, in words; empty if that is not known."""
+        try:
+            for each in self._psutil.net_connections("tcp"):
+                is_it = each.status == self._psutil.CONN_LISTEN and each.laddr.port == port
+                if is_it and each.pid is not None:
+                    return f"process {each.pid} ({self._psutil.Process(each.pid).name()})"
+        except self._errors:
+            pass
+        return ""
 
     def read(self) -> ProcessUsage | None:
         """Return what it uses now, with its children; None if it has ended."""
@@ -77,3 +151,16 @@ class ProcessWatch:
         with process.oneshot():
             count = getattr(process, "num_fds", None) or process.num_handles
             return process.memory_info().rss, count(), process.num_threads()
+
+
+def check_pid(pid: int) -> int:
+    """Return the number of a process.
+
+    Raises:
+        WrongType, WrongValue: If it is none.
+    """
+    if not isinstance(pid, int) or isinstance(pid, bool):
+        raise WrongType(f"pid is {quote(pid)}; give the number of the server's process")
+    if not 0 < pid < 2**31:
+        raise WrongValue(f"pid is {pid}; give the number of a process, which is more than 0")
+    return pid

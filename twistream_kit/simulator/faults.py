@@ -14,7 +14,7 @@ from twistream_kit.simulator._calls_loop import SharedLoop, begin_thread, run_ca
 from twistream_kit.simulator._fault_rows import FAULTS, Fault
 from twistream_kit.simulator._fault_run import FaultRun
 from twistream_kit.simulator._fault_scene import FaultTarget
-from twistream_kit.simulator._process_usage import ProcessWatch
+from twistream_kit.simulator._process_usage import ProcessWatch, check_pid
 from twistream_kit.simulator._remote import refuse_remote
 from twistream_kit.simulator.fault_report import FaultReport
 from twistream_kit.simulator.model.assumptions import Behaviour, check_behaviour
@@ -92,13 +92,13 @@ def inject_faults(
     behaviour = check_behaviour(behaviour)
     read_url(url, behaviour)
     check_auth_token(auth_token)
-    faults = _choose_faults(only)
+    faults = choose_faults(only)
     seed = _check_seed(seed)
-    scale = _check_scale(scale)
+    scale = check_scale(scale)
     target = FaultTarget(url, auth_token, check_parameters(parameters), behaviour)
     if not remote:
         refuse_remote(url, f"break about {3 * len(faults)} streams on it")
-    watch = None if pid is None else ProcessWatch(_check_pid(pid))
+    watch = None if pid is None else ProcessWatch(check_pid(pid))
     longest = sum(2 * fault.find_timeout(scale) + 60 for fault in faults)
     subject = Subject(
         f"faults against {hide_user(url)}",
@@ -125,14 +125,28 @@ async def _run(make_run: Any, pending: Pending[FaultReport], shared: SharedLoop)
         begin_thread(THREAD_NAME, fulfil, pending, report)
 
 
-def _choose_faults(only: str | Sequence[str] | None) -> tuple[Fault, ...]:
+def choose_faults(only: str | Sequence[str] | None, argument: str = "only") -> tuple[Fault, ...]:
+    """Return the faults with these names, in the order of the documentation; of None all.
+
+    Args:
+        only: The names.
+        argument: What the user calls them.
+
+    Raises:
+        WrongType, WrongValue: If one has no such name, or there is none.
+    """
     if only is None:
         return FAULTS
     names = [only] if isinstance(only, str) else only
     if not isinstance(names, list | tuple | set | frozenset):
-        raise WrongType(f"only is {quote(only)}; give names of faults: {', '.join(FAULT_NAMES)}")
+        known = ", ".join(FAULT_NAMES)
+        raise WrongType(f"{argument} is {quote(only)}; give names of faults: {known}")
     if not names:
-        raise WrongValue("only is empty, so nothing would be tried; leave it out to try all faults")
+        raise WrongValue(
+            f"{argument} is empty, so nothing would be tried; leave it out to try all faults"
+            if argument == "only"
+            else f"{argument} is empty; give True for all kinds, or False for none"
+        )
     for name in names:
         if name not in FAULT_NAMES:
             raise WrongValue(f"there is no fault {quote(name)}; there are {', '.join(FAULT_NAMES)}")
@@ -145,17 +159,14 @@ def _check_seed(seed: int) -> int:
     return seed
 
 
-def _check_scale(scale: float) -> float:
+def check_scale(scale: float, argument: str = "scale") -> float:
+    """Return what the times of faults are multiplied with.
+
+    Raises:
+        WrongType, WrongValue: If it is no number above 0, at most 10.
+    """
     if not isinstance(scale, int | float) or isinstance(scale, bool):
-        raise WrongType(f"scale is {quote(scale)}; give a number, such as 0.1")
+        raise WrongType(f"{argument} is {quote(scale)}; give a number, such as 0.1")
     if not 0 < scale <= 10:
-        raise WrongValue(f"scale is {scale!r}; give a number above 0, and at most 10")
+        raise WrongValue(f"{argument} is {scale!r}; give a number above 0, and at most 10")
     return float(scale)
-
-
-def _check_pid(pid: int) -> int:
-    if not isinstance(pid, int) or isinstance(pid, bool):
-        raise WrongType(f"pid is {quote(pid)}; give the number of the server's process")
-    if not 0 < pid < 2**31:
-        raise WrongValue(f"pid is {pid}; give the number of a process, which is more than 0")
-    return pid

@@ -117,7 +117,7 @@ def simulate_calls(
         >>> len(report.calls), report.failed, len(report.first_sound_ms)
         (4, 0, 4)
     """
-    _check_numbers(calls, seconds, ramp_seconds, seed, sample)
+    check_numbers(calls, seconds, ramp_seconds, seed, sample)
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise WrongType(
             f"executor is {executor!r}; give an Executor of concurrent.futures, such as "
@@ -195,7 +195,12 @@ def _divide(calls: int, shares: int, whole: ShareOrder) -> list[ShareOrder]:
     ]
 
 
-def _check_numbers(calls: Any, seconds: Any, ramp_seconds: Any, seed: Any, sample: Any) -> None:
+def check_numbers(calls: Any, seconds: Any, ramp_seconds: Any, seed: Any, sample: Any) -> None:
+    """Refuse numbers that are none, or that no run can have.
+
+    Raises:
+        WrongType, WrongValue: If one is.
+    """
     for name, number in (("calls", calls), ("seed", seed), ("sample", sample)):
         if type(number) is not int:
             raise WrongType(f"{name} is {number!r}; give a whole number")

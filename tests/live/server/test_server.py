@@ -156,11 +156,14 @@ async def test_last_ten_that_ended_are_kept(serve, dial, eventually):
     assert sids[-1] == end.stream_sid
 
 
+@pytest.mark.parametrize("speaks", [False, True])
 async def test_the_sound_of_a_forgotten_stream_waits_for_no_garbage_collection(
-    serve, dial, eventually, collects_nothing
+    serve, dial, eventually, collects_nothing, speaks
 ):
     async def answer(stream):
         stream.play(Clip.tone(440, 0.5), mark="greeting").add_done_callback(lambda _: None)
+        if speaks:  # what is written in pieces is reviewed beside the playing
+            stream.speak().write(Clip.tone(440, 0.1).payload)
         with contextlib.suppress(asyncio.CancelledError):
             async for _ in stream.audio():
                 stream.mark("again")

@@ -29,8 +29,11 @@ from twistream_kit.diagnosis._turn_meter import TooSoon
 from twistream_kit.diagnosis._turn_reasons import Unsaid
 from twistream_kit.diagnosis.explain import Explanations
 from twistream_kit.diagnosis.files import Mistake, Mistakes
+from twistream_kit.diagnosis.growth import Growth, UsageReading
 from twistream_kit.diagnosis.histogram import Histogram
-from twistream_kit.diagnosis.load import LoadCall, LoadShare
+from twistream_kit.diagnosis.load import TIMES, LoadCall, LoadShare
+from twistream_kit.diagnosis.slope import Slope
+from twistream_kit.diagnosis.soak import SoakFault, SoakWave
 from twistream_kit.diagnosis.speech import SpeechDetector
 from twistream_kit.diagnosis.turn import Turn
 from twistream_kit.diagnosis.turn_figures import TurnFigure
@@ -185,6 +188,43 @@ def a_load_report(objection):
     return report, call, share, report.first_sound_ms, histogram, Histogram()
 
 
+def a_soak_report(objection):
+    """Return the report of a soak, and its parts."""
+    reading = UsageReading(1.0, 0, 0, 50.0, 12, 3)
+    growth = Growth("memory", "grows", Slope(9, 8, 10), None, 40.0, 50.5, 60.0, 9, 2.0, why=EVIL)
+    short = Growth("threads", "too short to tell", None, None, 3, 3, 3, 2, 1.0, why=EVIL)
+    wave = SoakWave(1, 0.0, 9.0, 20, 1, EVIL, (EVIL,))
+    fault = SoakFault(EVIL, 2, 1, 0, EVIL, EVIL, EVIL)
+    histogram = Histogram([80.0])
+    report = kit.SoakReport(
+        url=EVIL,
+        minutes=1.0,
+        seconds=60.0,
+        at_once=20,
+        call_seconds=9.0,
+        waves=Series.of([wave], "waves"),
+        times=dict.fromkeys(TIMES, histogram),
+        late_frames=0.0,
+        heard_frames=9,
+        failures={EVIL: 1},
+        failed_calls=Series.of([], "calls"),
+        limits={"failed_percent": 0.0},
+        growth=Series.of([growth, short], "growths"),
+        readings=Series.of([reading], "readings"),
+        samples=Series.of([reading], "readings"),
+        process=EVIL,
+        faults=Series.of([fault], "faults"),
+        fault_scale=0.5,
+        notes=Series.of([objection], "notes"),
+        ended=EVIL,
+        is_interrupted=True,
+        own_late_ms=histogram,
+        echo_idle_ms=histogram,
+        echo_loaded_ms=histogram,
+    )
+    return report, growth, short, reading, wave, fault, growth.per_hour
+
+
 FAULT_ROW = FaultRow(EVIL, EVIL, "red", EVIL, EVIL, EVIL, EVIL, 1.0, 30.0, None, EVIL)
 
 
@@ -232,6 +272,7 @@ async def everything(tmp_path, twilio, eventually, capture, objection):
         *(SpeechDetector(), TURN, TurnFigure("barge_in_ms", (300.0,))),
         kit.Turns(Series.of([TURN], "turns"), 9.0, ((3.0, 4.0),), 1, 500.0),
         *a_load_report(objection),
+        *a_soak_report(objection),
         *(RunningThings([(EVIL, EVIL)]), RunningThings(), done, Pending()),
         *(twilio, twilio.calls, twilio.pacer, Lateness(), LatenessReport(1, 0, 0, 0, 0, 0)),
         *(Pacer(), twilio.account, kit.SimulatedAccount(type="Trial"), kit.Behaviour(echo=True)),

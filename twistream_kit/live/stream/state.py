@@ -448,7 +448,10 @@ class StreamState:
         """Let what is played be reviewed, beside the playing."""
         if self.reviewer is None:
             loop = asyncio.get_running_loop()
-            self.reviewer = SoundRemark(self.note_remark, loop, self.start.stream_sid)
+            # Weakly: else the two would keep each other, and the sound of the call with them, until
+            # a full garbage collection, which comes after a hundred calls.
+            note = weakref.WeakMethod(self.note_remark)
+            self.reviewer = SoundRemark(partial(_note_weakly, note), loop, self.start.stream_sid)
         self.reviewer.take(payload)
 
     def _finish(self, speech: Playing, payload: CheckedPayload) -> None:
@@ -745,3 +748,9 @@ def _make_lost_outcome(playing: Playing) -> PlayOutcome:
 
 def _make_tunnel_cause(why: str) -> EndCause:
     return EndCause("tunnel-lost", ABNORMAL_CLOSURE, detail=why)
+
+
+def _note_weakly(note: weakref.WeakMethod[Callable[..., None]], text: str) -> None:
+    """Note a remark on a stream that is still there."""
+    if (found := note()) is not None:
+        found(text)

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from twistream_kit.diagnosis.explain import Explanations
     from twistream_kit.diagnosis.files import Mistakes
     from twistream_kit.diagnosis.load import LoadReport
+    from twistream_kit.diagnosis.soak import SoakReport
     from twistream_kit.diagnosis.turns import Turns
     from twistream_kit.listing import Listing
     from twistream_kit.live.preflight.check import Checks
@@ -439,6 +440,24 @@ def show_load_report(report: LoadReport) -> Html:
     )
 
 
+def show_soak_report(report: SoakReport) -> Html:
+    """What a server has done for a long time: verdict, growth, cases, faults, figures."""
+    about = report.describe()
+    for name in ("verdict", *(each.name for each in report.growth)):
+        del about[name]
+    cases = [(code(name), problem or "kept") for name, problem in report.list_cases().items()]
+    failures = [(times, why) for why, times in report.failures.items()]
+    return join(
+        paragraph(strong(f"{report.seconds / 60:.1f} minutes of calls: {report.verdict}")),
+        bullets(show_reasons(each) for each in report.notes),
+        show_rows(report.growth, "What the process keeps") if report.growth else EMPTY,
+        table(("what", "result"), cases, caption="Limits, growth and faults"),
+        pairs(about, caption="Calls over a long time"),
+        table(("calls", "why"), failures[:10], caption="Calls that failed") if failures else EMPTY,
+        show_rows(report.faults, "Faults beside the calls") if report.faults else EMPTY,
+    )
+
+
 def show_fault_report(report: FaultReport) -> Html:
     """What a server survives: a row for each fault, and below what to do about the red ones."""
     repairs = [
@@ -486,6 +505,7 @@ DISPLAYS: dict[tuple[str, str], Callable[[Any], Html]] = {
     ("twistream_kit.diagnosis.files", "Mistakes"): show_mistakes,
     ("twistream_kit.diagnosis.turns", "Turns"): show_turns,
     ("twistream_kit.diagnosis.load", "LoadReport"): show_load_report,
+    ("twistream_kit.diagnosis.soak", "SoakReport"): show_soak_report,
     ("twistream_kit.protocol.codes", "TwilioCode"): show_code,
     ("twistream_kit.protocol.codes", "_CodesOfFile"): show_codes,
     ("twistream_kit.protocol.service_codes", "ServiceCode"): show_service_code,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from twistream_kit.capture.message_text import get_event, quote_message
+from twistream_kit.diagnosis.growth import say_slope, say_value
 from twistream_kit.errors import join_sentences
 from twistream_kit.notebook.display.html import (
     EMPTY,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from twistream_kit.capture.entry import Entry
     from twistream_kit.capture.replay import Playback
     from twistream_kit.diagnosis.files import Mistake
+    from twistream_kit.diagnosis.growth import Growth
     from twistream_kit.diagnosis.turn import Turn
     from twistream_kit.errors import Objection
     from twistream_kit.live.calls.call import Call
@@ -264,6 +266,20 @@ def _list_fault_cells(row: FaultRow) -> Sequence[object]:
     outcome = join(badge("error"), " red") if row.outcome == "red" else row.outcome
     next_call = EMPTY if row.next_call_ms is None else f"{row.next_call_ms:.0f}"
     return (code(row.name), outcome, row.seen, next_call, row.process)
+
+
+def _list_growth_cells(growth: Growth) -> Sequence[object]:
+    verdict: object = growth.verdict
+    if growth.verdict == "grows":
+        verdict = join(badge("error"), " grows")
+    if growth.verdict == "too short to tell":
+        verdict = growth.describe_need()
+    slopes = (
+        "" if slope is None else say_slope(slope, growth.unit)
+        for slope in (growth.per_hour, growth.per_1000_calls)
+    )
+    values = (growth.before, growth.first, growth.last)
+    return (code(growth.name), verdict, *slopes, *map(say_value, values))
 
 
 def _list_play_outcome_cells(outcome: PlayOutcome) -> Sequence[object]:
@@ -503,6 +519,32 @@ ROWS: dict[tuple[str, str], Columns] = {
             share.number, share.host, share.pid, share.calls, f"{share.late_seconds:.2f}",
             f"{share.busy:.0%}", f"{share.own_late_ms:.1f}",
         ),
+    ),
+    ("twistream_kit.diagnosis.growth", "Growth"): Columns(
+        "Growth", ("what", "verdict", "an hour", "for 1,000 calls", "before", "warmed up", "end"),
+        _list_growth_cells,
+    ),
+    ("twistream_kit.diagnosis.slope", "Slope"): Columns(
+        "A slope, and its interval of 95 %", ("slope", "from", "to"),
+        lambda slope: (f"{slope.value:.3g}", f"{slope.low:.3g}", f"{slope.high:.3g}"),
+    ),
+    ("twistream_kit.diagnosis.growth", "UsageReading"): Columns(
+        "A reading", ("at (s)", "memory (MB)", "descriptors", "threads", "calls under way"),
+        lambda reading: (
+            f"{reading.at:.1f}", f"{reading.memory:.1f}", f"{reading.descriptors:.0f}",
+            f"{reading.threads:.0f}", reading.under_way,
+        ),
+    ),
+    ("twistream_kit.diagnosis.soak", "SoakWave"): Columns(
+        "A wave of calls", ("wave", "from (s)", "to (s)", "calls", "failed", "faults", "invalid"),
+        lambda wave: (
+            wave.number, f"{wave.begins:.0f}", f"{wave.ends:.0f}", wave.calls, wave.failed,
+            ", ".join(wave.faults), wave.invalid,
+        ),
+    ),
+    ("twistream_kit.diagnosis.soak", "SoakFault"): Columns(
+        "A fault beside the calls", ("fault", "tried", "not survived", "what was seen"),
+        lambda fault: (code(fault.name), fault.tried, fault.red, fault.seen),
     ),
     ("twistream_kit.simulator.fault_report", "FaultRow"): Columns(
         "A fault", ("fault", "outcome", "what was seen", "next call (ms)", "process"),

@@ -1,0 +1,409 @@
+"""A soak while it runs: waves of calls, and between them a rest in which the process is read.
+
+It runs on a thread of its own, which only waits: the calls and the faults are on the loop of all
+simulated calls.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from twistream_kit.diagnosis.growth import KINDS, UsageReading, find_growth
+from twistream_kit.diagnosis.load import LoadReport
+from twistream_kit.diagnosis.soak import SoakReport
+from twistream_kit.diagnosis.turn_figures import say_number
+from twistream_kit.errors import NoResultYet, Objection, TwistreamError
+from twistream_kit.listing import Series
+from twistream_kit.pending import (
+    Pending,
+    ReentrantLoop,
+    Subject,
+    fail,
+    fulfil,
+    get_running_loop,
+)
+from twistream_kit.simulator._load_run import LoadRun
+from twistream_kit.simulator._load_share import IDLE_SECONDS
+from twistream_kit.simulator._process_usage import ProcessUsage, ProcessWatch
+from twistream_kit.simulator._soak_faults import FaultsBeside, WaveFaults
+from twistream_kit.simulator._soak_tally import SoakTally
+
+LEAST_SAMPLE_SECONDS = 2.0
+"""The process is read so often under the calls, and less often in a run of hours …"""
+
+MOST_SAMPLES = 1800
+"""… so that there are no more readings than this."""
+
+MOST_FRUITLESS_WAVES = 2
+"""So many waves without a call that went well end a run; the first wave ends it alone."""
+
+_REST_STEP_SECONDS = 0.2
+_STEP_SECONDS = 0.2
+_STOP_SECONDS = 60.0
+"""How long an interrupted run may take to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoakPlan:
+    """What a soak is to do.
+
+    Attributes:
+        url: The server's address.
+        minutes: How long it lasts.
+        calls: How many calls a wave has.
+        call_seconds: The length of each.
+        ramp_seconds: The time within which those of a wave begin.
+        rest_seconds: How long the process rests after a wave, before what it uses is read.
+        make_wave: Begins a wave, given what is added to the numbers of its calls.
+        limits: What the figures and the growth are held against.
+        usage: Reads what the process of the server uses; None if it is not known.
+        notes: What is good to know of that process.
+        faults: Tries faults beside the calls; None for none.
+    """
+
+    url: str
+    minutes: float
+    calls: int
+    call_seconds: float
+    ramp_seconds: float
+    rest_seconds: float
+    make_wave: Callable[[int], LoadRun]
+    limits: Mapping[str, float]
+    usage: ProcessWatch | None
+    notes: tuple[Objection, ...]
+    faults: FaultsBeside | None
+
+
+class SoakProgress:
+    """What another thread sees of a soak, and by which it ends it.
+
+    Attributes:
+        stop: Set to end the run with what it has.
+        seconds: How long it has lasted.
+        waves, calls, failed: What has been done.
+        usage: What the process used at the last reading.
+    """
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.seconds = 0.0
+        self.waves = self.calls = self.failed = 0
+        self.usage: ProcessUsage | None = None
+
+    def __str__(self) -> str:
+        failed = f"{self.failed} failed" if self.failed else "none failed"
+        used = "" if self.usage is None else f"; {self.usage}"
+        calls = say_number(self.calls, "call")
+        return f"wave {self.waves}, {calls}, {failed}{used}"
+
+
+class SoakRun(Pending[SoakReport]):
+    """A `SoakReport` that is on its way: `result` shows the progress, `stop` ends the run early.
+
+    Args:
+        subject: What it stands for, in words.
+        progress: The run, as it is seen from here.
+        plan: What it is to do.
+        shows: Whether `result` shows how far it is.
+    """
+
+    def __init__(
+        self, subject: Subject, progress: SoakProgress, plan: SoakPlan, *, shows: bool
+    ) -> None:
+        super().__init__(None, subject)
+        self._progress = progress
+        self._plan = plan
+        self._notes = plan.notes  # that are still to be shown
+        self._shows = shows
+
+    def stop(self) -> None:
+        """Let all callers hang up; the report then says what was seen until now."""
+        self._progress.stop.set()
+
+    def result(self, timeout: float | None = None) -> SoakReport:
+        """Wait for the report, and show meanwhile how far the run is.
+
+        An interrupt (Ctrl-C, the stop button of a notebook) ends the run: the report of what it has
+        is returned, and says so.  A second one ends the wait.
+
+        Args:
+            timeout: In seconds; None waits without limit.  The run goes on after it.
+
+        Raises:
+            NoResultYet: If there is no report within `timeout`; it is a TimeoutError.
+        """
+        try:
+            is_nested = isinstance(get_running_loop(), ReentrantLoop)
+            if not self.done() and self._shows and not is_nested and timeout != 0:
+                self._show_progress(timeout)
+                timeout = 0 if timeout is not None else None
+            return super().result(timeout)
+        except KeyboardInterrupt:
+            if self._progress.stop.is_set():
+                raise
+            self.stop()
+            return super().result(_STOP_SECONDS)
+
+    def _show_progress(self, timeout: float | None) -> None:
+        notes, self._notes = self._notes, ()
+        for note in notes:
+            sys.stderr.write(f"{note}\n")
+        show = _choose_progress(self._progress, self._plan.minutes)
+        until = None if timeout is None else time.monotonic() + timeout
+        try:
+            while not self.done() and (until is None or time.monotonic() < until):
+                left = _STEP_SECONDS if until is None else until - time.monotonic()
+                try:
+                    super().result(max(0.0, min(_STEP_SECONDS, left)))
+                except NoResultYet:
+                    show(False)
+                except Exception:  # noqa: BLE001 - `result` raises it
+                    return
+        finally:
+            show(True)
+
+
+def _choose_progress(progress: SoakProgress, minutes: float) -> Callable[[bool], None]:
+    """Return what shows how far a run is: a bar, or a line for each wave without a terminal.
+
+    It is given whether the run has ended.
+    """
+    from tqdm.auto import tqdm
+
+    is_notebook = any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)
+    if not (sys.stderr.isatty() or is_notebook):
+        return _WaveLines(progress, minutes).show
+    seconds = round(60 * minutes)
+    bar = tqdm(total=seconds, desc="soak", bar_format="{l_bar}{bar}| {elapsed}{postfix}")
+
+    def show(is_over: bool) -> None:
+        bar.set_postfix_str(str(progress), refresh=False)
+        bar.update(min(round(progress.seconds), seconds) - bar.n)
+        bar.refresh()
+        if is_over:
+            bar.close()
+
+    return show
+
+
+class _WaveLines:
+    """Writes a line after each wave."""
+
+    def __init__(self, progress: SoakProgress, minutes: float) -> None:
+        self._progress, self._minutes, self._shown = progress, minutes, 0
+
+    def show(self, is_over: bool) -> None:
+        progress = self._progress
+        if progress.waves == self._shown and not (is_over and not self._shown):
+            return
+        self._shown = progress.waves
+        said = f"{progress.seconds / 60:6.1f} of {self._minutes:g} minutes: {progress}"
+        sys.stderr.write(f"{said}\n")
+        sys.stderr.flush()
+
+
+def run_waves(
+    pending: SoakRun,
+    plan: SoakPlan,
+    progress: SoakProgress,
+    before: ProcessUsage | None,
+    wave: LoadRun,
+) -> None:
+    """Run a soak, whose first wave has begun, to its end; for a thread of its own."""
+    try:
+        report = _Soak(plan, progress, before).run(wave)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the waiting caller must get it
+        fail(pending, error)
+    else:
+        fulfil(pending, report)
+
+
+class _Soak:
+    """A soak while it runs."""
+
+    def __init__(self, plan: SoakPlan, progress: SoakProgress, before: ProcessUsage | None) -> None:
+        self._plan = plan
+        self._progress = progress
+        self._tally = SoakTally()
+        self._began = self._sampled = time.monotonic()
+        self._sample_seconds = max(LEAST_SAMPLE_SECONDS, 60 * plan.minutes / MOST_SAMPLES)
+        self._readings: list[UsageReading] = []
+        self._samples: list[UsageReading] = []
+        self._ended = ""
+        self._over = threading.Event()  # of the wave that is under way, and the faults beside it
+        self._longest = 0.0
+        if before is not None:
+            self._readings.append(self._build_reading(before, 0))
+
+    @property
+    def _now(self) -> float:
+        return time.monotonic() - self._began
+
+    def run(self, wave: LoadRun) -> SoakReport:
+        """Make waves until the time is up, the run is stopped, or the server has ended."""
+        offset = 0
+        while True:
+            begins = self._now
+            self._run_wave(wave, begins, offset)
+            if not self._ended:
+                self._settle()
+            self._progress.waves = len(self._tally.waves)
+            self._progress.calls = self._tally.calls
+            self._progress.failed = sum(each.failed for each in self._tally.waves)
+            self._longest = max(self._longest, self._now - begins)
+            if self._is_over():
+                return self._build()
+            offset += self._plan.calls
+            try:
+                wave = self._plan.make_wave(offset)
+            except TwistreamError as error:  # no descriptors are left, a worker is gone
+                self._ended = f"no further wave could begin: {error}"
+                return self._build()
+
+    def _run_wave(self, wave: LoadRun, begins: float, offset: int) -> None:
+        faults = self._begin_faults()
+        while not wave.done():
+            self._step(wave)
+            if self._over.is_set() and not wave.watch.stop.is_set():
+                wave.stop()
+        while faults is not None and not faults.wait(_STEP_SECONDS):
+            self._step(wave)
+        try:
+            report: LoadReport = wave.result(0)
+        except TwistreamError as error:
+            if not self._tally.waves:
+                raise
+            self._ended = self._ended or f"wave {len(self._tally.waves) + 1} failed: {error}"
+            return
+        tried = () if faults is None else tuple(faults.names)
+        self._tally.add(report, begins, self._now, offset, tried)
+        self._object_to_fruitless_waves(report)
+
+    def _begin_faults(self) -> WaveFaults | None:
+        plan = self._plan
+        if plan.faults is None:
+            return None
+        delay = IDLE_SECONDS + plan.ramp_seconds
+        until = time.monotonic() + delay + plan.call_seconds
+        return plan.faults.begin(delay, until, self._over)
+
+    def _step(self, wave: LoadRun) -> None:
+        """Wait for a moment, and see whether the wave has to end; now and then read the process."""
+        self._progress.stop.wait(_STEP_SECONDS)
+        if self._progress.stop.is_set():
+            self._over.set()
+            threading.Event().wait(_STEP_SECONDS)
+        self._progress.seconds = self._now
+        if time.monotonic() - self._sampled >= self._sample_seconds:
+            self._sampled = time.monotonic()
+            under_way = max(0, wave.watch.begun - wave.watch.ended)
+            self._read(under_way, self._tally.calls + wave.watch.ended)
+
+    def _settle(self) -> None:
+        """Read the process while no call is under way; of each the least value counts.
+
+        A connection that is just closing is in none of the least ones.
+        """
+        until = time.monotonic() + self._plan.rest_seconds
+        read: list[UsageReading] = []
+        while True:
+            left = until - time.monotonic()
+            if self._progress.stop.wait(max(0.0, min(left, _REST_STEP_SECONDS))) and not read:
+                return  # it has not rested
+            self._progress.seconds = self._now
+            reading = self._read(0, self._tally.calls)
+            if reading is not None:
+                read.append(reading)
+            elif self._ended:
+                return
+            if left <= _REST_STEP_SECONDS or self._progress.stop.is_set():
+                break
+        if not read:
+            return
+        self._readings.append(
+            UsageReading(
+                read[-1].at,
+                self._tally.calls,
+                0,
+                *(min(getattr(reading, name) for reading in read) for name in KINDS),
+            )
+        )
+
+    def _read(self, under_way: int, calls: int) -> UsageReading | None:
+        """Read what the process uses; if it has ended, end the run."""
+        usage = self._plan.usage
+        if usage is None or self._ended:
+            return None
+        used = usage.read()
+        if used is None:
+            self._ended = (
+                f"the process of the server, {usage.pid}, has ended or cannot be read any more, "
+                f"{self._now:.0f} s after the beginning, in wave {len(self._tally.waves) + 1}"
+            )
+            self._over.set()
+            return None
+        self._progress.usage = used
+        reading = self._build_reading(used, calls, under_way)
+        if under_way or not self._samples or reading.at - self._samples[-1].at >= 1:
+            self._samples.append(reading)
+        return reading
+
+    def _build_reading(self, used: ProcessUsage, calls: int, under_way: int = 0) -> UsageReading:
+        memory = used.memory / 1e6
+        return UsageReading(self._now, calls, under_way, memory, used.descriptors, used.threads)
+
+    def _object_to_fruitless_waves(self, report: LoadReport) -> None:
+        """End a run in which no call goes well: the rest of it would say nothing."""
+        if self._over.is_set() or self._ended or not report.calls:
+            return
+        waves = self._tally.fruitless_waves
+        if waves >= MOST_FRUITLESS_WAVES or (waves and waves == len(self._tally.waves)):
+            why = next(iter(report.failures), "")
+            which = "the first wave" if waves == 1 else f"{waves} waves one after the other"
+            self._ended = f"no call of {which} went well: {why}"
+
+    def _is_over(self) -> bool:
+        if self._ended or self._progress.stop.is_set():
+            return True
+        return self._now + self._longest > 60 * self._plan.minutes
+
+    def _build(self) -> SoakReport:
+        plan, tally = self._plan, self._tally
+        found = (
+            find_growth(name, self._readings, limit=plan.limits.get(kind.limit))
+            for name, kind in KINDS.items()
+        )
+        usage = plan.usage
+        name = "" if usage is None else f"{usage.pid}{f' ({usage.title})' if usage.title else ''}"
+        return SoakReport(
+            url=plan.url,
+            minutes=plan.minutes,
+            seconds=self._now,
+            at_once=plan.calls,
+            call_seconds=plan.call_seconds,
+            waves=Series.of(tally.waves, "waves"),
+            times=tally.times,
+            late_frames=tally.late_frames,
+            heard_frames=tally.heard_frames,
+            failures=dict(tally.failures.most_common()),
+            failed_calls=Series.of(tally.failed_calls, "calls"),
+            limits=plan.limits,
+            growth=Series.of((each for each in found if each is not None), "growths"),
+            readings=Series.of(self._readings, "readings"),
+            samples=Series.of(self._samples, "readings"),
+            process=name,
+            faults=Series.of([] if plan.faults is None else plan.faults.tally.list(), "faults"),
+            fault_scale=1.0 if plan.faults is None else plan.faults.scale,
+            notes=Series.of(plan.notes, "notes"),
+            ended=self._ended,
+            is_interrupted=self._progress.stop.is_set(),
+            own_late_ms=tally.own_late_ms,
+            echo_idle_ms=tally.echo_idle_ms,
+            echo_loaded_ms=tally.echo_loaded_ms,
+            recorded=tally.recorded,
+            line=tally.line,
+        )
