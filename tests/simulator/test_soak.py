@@ -349,6 +349,15 @@ def test_what_is_kept_is_bounded() -> None:
     assert tally.recorded == {1: "report 0", 599: "report 299"}
 
 
+def test_a_note_of_its_waves_is_kept_once() -> None:
+    tally = SoakTally()
+    notes = [Objection(None, "share 1", "is out of reach", severity="note")]
+    for wave in range(3):
+        report = replace(make_wave(make_call(1)), notes=Series.of(notes, "notes"))
+        tally.add(report, 10.0 * wave, 0, wave, [])
+    assert tally.notes == notes
+
+
 def test_the_last_recorded_call_that_failed_is_kept() -> None:
     tally = SoakTally()
     for wave in range(5):

@@ -139,7 +139,8 @@ class SoakReport:
         process: The process, in words; empty without one.
         faults: The faults beside the calls.
         fault_scale: What the times that they lasted were multiplied with.
-        notes: What is good to know of the process: that it may be another one.
+        notes: What is good to know: that the process may be another one, that a share of the calls
+            could not have been stopped.
         ended: Why the run ended before its time, or empty.
         is_interrupted: Whether the user ended it.
         own_late_ms: How late the callers' own frames were in valid waves.

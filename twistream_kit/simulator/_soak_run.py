@@ -398,7 +398,7 @@ class _Soak:
             process=name,
             faults=Series.of([] if plan.faults is None else plan.faults.tally.list(), "faults"),
             fault_scale=1.0 if plan.faults is None else plan.faults.scale,
-            notes=Series.of(plan.notes, "notes"),
+            notes=Series.of([*plan.notes, *tally.notes], "notes"),
             ended=self._ended,
             is_interrupted=self._progress.stop.is_set(),
             own_late_ms=tally.own_late_ms,

@@ -13,9 +13,13 @@ from dataclasses import replace
 from twistream_kit.diagnosis.histogram import Histogram
 from twistream_kit.diagnosis.load import DECIMALS, TIMES, LoadCall, LoadReport
 from twistream_kit.diagnosis.soak import MOST_FAILED_CALLS, SoakFault, SoakWave
+from twistream_kit.errors import Objection
 from twistream_kit.protocol.from_twilio import PTIME_MS
 from twistream_kit.simulator.fault_report import FaultRow
 from twistream_kit.simulator.report import CallReport
+
+MOST_NOTES = 20
+"""So many notes of waves are kept."""
 
 MOST_REASONS = 50
 """So many different reasons of failures are kept apart; the others are counted together."""
@@ -35,6 +39,7 @@ class SoakTally:
         failed_calls: The first of those that failed.
         own_late_ms, echo_idle_ms, echo_loaded_ms: The callers' own part in valid waves.
         line: What the lines of the callers do, in words.
+        notes: What is good to know of the waves, each once: a share that could not be stopped.
     """
 
     def __init__(self) -> None:
@@ -49,6 +54,7 @@ class SoakTally:
             Histogram(), Histogram(), Histogram(),
         )  # fmt: skip
         self.line = ""
+        self.notes: list[Objection] = []
         self._recorded: dict[str, dict[int, CallReport]] = {}
 
     @property
@@ -91,6 +97,9 @@ class SoakTally:
         self.waves.append(wave)
         self.calls += wave.calls
         self.line = report.line
+        self.notes += [each for each in report.notes if each not in self.notes][
+            : MOST_NOTES - len(self.notes)
+        ]
         self._add_failures(report, begins, offset)
         self._keep_recorded(report, offset)
         if wave.valid:
