@@ -29,6 +29,7 @@ _LOAD_LIMITS = {
     "max_first_sound": ("first_sound_ms", "MS", "the first sound comes later after the start"),
     "max_response": ("response_ms", "MS", "an answer comes later after the caller's speech"),
     "max_barge_in": ("barge_in_ms", "MS", "the server goes on for longer when interrupted"),
+    "max_gap": ("gap_ms", "MS", "the server's sound stops for longer in its midst"),
     "max_late": ("late_percent", "PERCENT", "more of the server's sound comes too late"),
     "max_failed": ("failed_percent", "PERCENT", "more calls fail; 0 if left out"),
 }

@@ -37,7 +37,9 @@ TIMES: Mapping[str, str] = {
         " report.turns"
     ),
     "gap_ms": (
-        "silence of 20 to 200 ms within the server's sound, because what followed came too late"
+        "silence of up to 2 s within the server's sound, because what followed came too late: up to"
+        " 200 ms of it always, and more where it cuts audible sound off, without a clear, a mark"
+        " behind the whole or an act of the caller"
     ),
 }
 """The times of a load report, and what each is."""

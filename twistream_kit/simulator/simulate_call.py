@@ -387,6 +387,7 @@ class CallRun:
         self._lateness = lateness or Lateness()
         self._caller: asyncio.Task[float | None] | None = None
         self._clears: list[float] = []
+        self._is_speaking = False
         self.started_at: float | None = None
         self._debugger = Debugger()
         self._handset = Handset(plan.behaviour, speech_db=_measure_level(plan))
@@ -467,9 +468,13 @@ class CallRun:
     def _pass_frame(self, now: float) -> None:
         if self._has_hung_up():
             return
-        inbound = self._handset.mouth.take_frame()
+        mouth = self._handset.mouth
+        inbound = mouth.take_frame()
         if self._has_hung_up():  # before this frame
             return
+        if mouth.speaking is not self._is_speaking:
+            self._is_speaking = mouth.speaking
+            self._leg.note_act()
         frame = self._client.tick(now, inbound)
         self._handset.ear.hear(frame, now)
 
