@@ -86,7 +86,8 @@ def test_load_prints_json_and_writes_junit_and_limits_decide_the_exit_code(
     assert f"saved {junit}" in err
     assert "3 of 3 calls ended" in err
     cases = ElementTree.parse(junit).getroot().iter("testcase")
-    assert [case.get("name") for case in cases] == ["valid", "failed_percent", "response_ms"]
+    # On a busy machine the run is invalid, and what is skipped for that stands last.
+    assert {case.get("name") for case in cases} == {"valid", "failed_percent", "response_ms"}
 
 
 def test_load_of_another_machine_needs_remote(run: Run) -> None:

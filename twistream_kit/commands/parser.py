@@ -18,8 +18,8 @@ exit codes:
   0    fine
   1    something is objected to: a file that is not ready for a call or cannot be
        read as sound, a message that Twilio would refuse, a call in which anything
-       went wrong or took longer than its limit, many calls that passed a limit or
-       could not be measured, a fault that a server does not survive, an error that
+       went wrong or took longer than its limit, many calls that exceeded a limit
+       or could not be measured, a fault that a server does not survive, an error that
        the doctor finds, a JupyterLab that fails
   2    usage: a wrong option, a file that is not there, an unknown code
   3    no connection to the server

@@ -23,7 +23,8 @@ from typing import Any
 
 from twistream_kit.diagnosis.histogram import Histogram
 from twistream_kit.diagnosis.load import LoadCall, LoadShare
-from twistream_kit.errors import CallRefused, Objection, sort_by_severity
+from twistream_kit.errors import CallRefused, Objection, join_sentences, sort_by_severity
+from twistream_kit.protocol.codes import TWILIO_CODES
 from twistream_kit.protocol.from_twilio import PTIME_MS
 from twistream_kit.simulator._calls_loop import SharedLoop, run_call
 from twistream_kit.simulator._load_link import LinkAddress, ShareLink
@@ -174,6 +175,7 @@ class _BegunCall:
     ends: float | None = None
     is_cut_short: bool = False
     failure: str = ""
+    repair: str = ""
     make_report: Callable[[], CallReport] | None = None
 
 
@@ -319,6 +321,7 @@ class _ShareRun:
                 raise
         except CallRefused as error:
             call.failure = error.problem
+            call.repair = join_sentences(error.consequence, error.fix)
             self._watch.refused += 1
         except BaseException as error:  # noqa: BLE001 - it is the result of the call
             call.failure = f"{type(error).__name__}: {error}"
@@ -427,10 +430,10 @@ def _measure_call(call: _BegunCall, order: ShareOrder, report: CallReport | None
         heard_frames = call.run.played_frames
         for frames, times in sorted(call.run.gaps.items()):
             gaps += [float(frames * PTIME_MS)] * times
-    failure = call.failure
+    failure, repair = call.failure, call.repair
     is_cut_short = call.is_cut_short and report is not None and report.ending == "stopped"
     if report is not None and not report.ok and not is_cut_short:
-        failure = _explain(report)
+        failure, repair = _explain(report)
     elif report is None and not failure:
         failure = "it did not end in time"
     has_turns = report is not None and bool(report.acts)
@@ -449,13 +452,18 @@ def _measure_call(call: _BegunCall, order: ShareOrder, report: CallReport | None
         gaps_ms=tuple(gaps),
         heard_frames=heard_frames,
         is_recorded=call.plan.is_recorded,
+        repair=repair,
     )
 
 
-def _explain(report: CallReport) -> str:
-    """Return the first reason for which a call is not `ok`."""
+def _explain(report: CallReport) -> tuple[str, str]:
+    """Return the first reason for which a call is not `ok`, and what to do about it."""
     reasons = [each for each in report.objections if each.severity != "note"]
     if reasons:
-        return sort_by_severity(reasons)[0].statement
+        first = sort_by_severity(reasons)[0]
+        return first.statement, join_sentences(first.consequence, first.fix)
     logged = [entry for entry in report.debugger if entry.level != "note"]
-    return f"{logged[0].code} {logged[0].name}" if logged else report.headline
+    if logged:
+        known = TWILIO_CODES.get(logged[0].code)
+        return f"{logged[0].code} {logged[0].name}", "" if known is None else known.remedy
+    return report.headline, ""

@@ -14,7 +14,8 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
 
-from twistream_kit.diagnosis.load import LoadReport, check_limits
+from twistream_kit.diagnosis.load import LoadReport
+from twistream_kit.diagnosis.load_figure import check_limits
 from twistream_kit.errors import WrongType, WrongValue, hide_user, is_finite
 from twistream_kit.pending import Pending, Subject, fail, fulfil
 from twistream_kit.simulator._calls_loop import begin_thread

@@ -34,7 +34,7 @@ from twistream_kit.diagnosis.load import LoadCall, LoadShare
 from twistream_kit.diagnosis.speech import SpeechDetector
 from twistream_kit.diagnosis.turn import Turn
 from twistream_kit.diagnosis.turn_figures import TurnFigure
-from twistream_kit.errors import Objections
+from twistream_kit.errors import Objection, Objections
 from twistream_kit.listing import Listing, Series
 from twistream_kit.live.inspector.stream import Violation
 from twistream_kit.live.stream._reader import Reader
@@ -182,7 +182,8 @@ def a_load_report(objection):
         echo_idle_ms=histogram,
         echo_loaded_ms=histogram,
     )
-    return report, call, share, report.first_sound_ms, histogram, Histogram()
+    figures = report.first_sound_ms, histogram, Histogram()
+    return report, call, share, report.reasons[0], *figures
 
 
 FAULT_ROW = FaultRow(EVIL, EVIL, "red", EVIL, EVIL, EVIL, EVIL, 1.0, 30.0, None, EVIL)
@@ -420,3 +421,10 @@ def test_turns_show_who_spoke_when_and_how_exact_that_is():
     assert "Turns of a call of 9.0 s: nobody spoke" in nobody
     assert "100 to 600 ms" in nobody
     assert "not tried" in nobody
+
+
+def test_an_invalid_run_says_why_it_is_invalid():
+    late = Objection(None, "share 1", "sent its own frames late", "Times may be too long", "Wait")
+    shown = render_html(a_load_report(late)[0])
+    assert "sent its own frames late" in shown
+    assert shown.index("sent its own frames late") < shown.index("Times may be too long")

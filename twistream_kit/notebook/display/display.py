@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from twistream_kit.diagnosis.load_figure import say_plainly
 from twistream_kit.errors import Objection, Objections, WrongType
 from twistream_kit.listing import Series
 from twistream_kit.notebook.display.handles import HANDLES
@@ -34,6 +35,7 @@ from twistream_kit.notebook.display.rows import (
     ROWS,
     draw_meter,
     find_columns,
+    list_objections,
     set_code,
     show_reasons,
     show_row,
@@ -71,6 +73,12 @@ if TYPE_CHECKING:
 
 MOST_PLAYBACKS = 100
 """More rows than this nobody reads, and a notebook keeps them all."""
+
+_UNITS = {"ms": "ms", "nt": "%"}
+"""The unit of a limit, by the end of its name."""
+
+MOST_REASONS = 10
+"""Of more reasons for which calls failed, the display has the most frequent."""
 
 _OF_REPORT = "report.capture.recording"
 
@@ -425,16 +433,18 @@ def show_load_report(report: LoadReport) -> Html:
     about = report.describe()
     del about["verdict"]
     limits = [
-        (code(name), f"{report.limits[name]:g}", failure or "kept")
+        (code(name), f"{say_plainly(report.limits[name])} {_UNITS[name[-2:]]}", failure or "kept")
         for name, failure in report.list_cases().items()
     ]
-    failures = [(times, why) for why, times in report.failures.items()]
+    reasons = report.reasons
+    few = f"Calls that failed: {MOST_REASONS} of {len(reasons)} reasons, all in report.reasons"
+    caption = "Calls that failed" if len(reasons) <= MOST_REASONS else few
     return join(
         paragraph(strong(f"{len(report.calls)} calls at once: {report.verdict}")),
-        bullets(show_reasons(each) for each in (*report.invalid, *report.notes)),
+        list_objections((*report.invalid, *report.notes)),
         table(("limit", "value", "result"), limits, caption="Limits") if limits else EMPTY,
         pairs(about, caption="Many calls"),
-        table(("calls", "why"), failures[:10], caption="Calls that failed") if failures else EMPTY,
+        show_rows(reasons[:MOST_REASONS], caption) if reasons else EMPTY,
         show_rows(report.shares, "Where the calls were made") if report.shares else EMPTY,
     )
 
