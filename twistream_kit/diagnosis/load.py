@@ -249,6 +249,14 @@ class LoadReport:
             return "no call was made"
         if not self.valid:
             return "invalid: the figures say little of the server"
+        wrong = self.describe_limits()
+        said = wrong or "no limit exceeded"
+        if self.is_interrupted:
+            return f"ended early, after {self.describe_made()}: {said}"
+        return f"not ok: {said}" if wrong else "ok"
+
+    def describe_limits(self) -> str:
+        """Return how many limits were exceeded or not measured, in words; empty for none."""
         wrong = [name for name, failure in self.list_cases().items() if failure]
         missing = sum(not self.is_measured(name) for name in wrong)
         exceeded = len(wrong) - missing
@@ -256,10 +264,7 @@ class LoadReport:
         if missing:
             noun = "" if exceeded else " limit" if missing == 1 else " limits"
             parts.append(f"{missing}{noun} not measured")
-        said = ", ".join(parts) or "no limit exceeded"
-        if self.is_interrupted:
-            return f"ended early, after {self.describe_made()}: {said}"
-        return f"not ok: {said}" if wrong else "ok"
+        return ", ".join(parts)
 
     def describe_made(self) -> str:
         """Return how many calls were made, of how many, in words."""
