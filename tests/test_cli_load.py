@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -74,7 +75,7 @@ def test_load_prints_json_and_writes_junit_and_limits_decide_the_exit_code(
         # The server answers no question: there is no script that asks one.
         code, out, err = run(
             url, *SHORT, "--param", "customer=c{call}", "--max-response", 800, "--json", "--junit",
-            junit, "--line", "call_centre", "--line-seed", 3,
+            junit, "--line", "call_centre", "--line-seed", 3, "--html", tmp_path / "load.html",
         )  # fmt: skip
     report = json.loads(out)
     assert sorted(customers) == ["c1", "c2", "c3"]
@@ -85,6 +86,12 @@ def test_load_prints_json_and_writes_junit_and_limits_decide_the_exit_code(
     assert report["cases"]["response_ms"] == "no call has shown such a time"
     assert f"saved {junit}" in err
     assert "3 of 3 calls ended" in err
+    page = (tmp_path / "load.html").read_text("utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    assert "no call has shown such a time" in page
+    assert "report.recorded" not in page
+    assert page.count('src="data:image/png;base64,') == 1
+    assert not re.search(r"(?:src|href)=.(?!data:)", page), "nothing is fetched"
     cases = ElementTree.parse(junit).getroot().iter("testcase")
     # On a busy machine the run is invalid, and what is skipped for that stands last.
     assert {case.get("name") for case in cases} == {"valid", "failed_percent", "response_ms"}
@@ -108,6 +115,13 @@ def test_load_of_another_machine_needs_remote(run: Run) -> None:
         (("--line", "moble"), "the nearest is 'mobile'"),
         (("--line-seed", 3), "--line-seed decides what a line does by chance"),
         (("--param", "customer"), "--param takes NAME=VALUE"),
+        (
+            ("--max-respnse", 800),
+            "unrecognized arguments: --max-respnse 800; the nearest is --max-r",
+        ),
+        (("--html", "missing/load.html"), "missing is not a folder"),
+        (("--html", "README.md"), "README.md"),
+        (("--html", "x.xml", "--junit", "./x.xml"), "--html and --junit are both x.xml"),
     ],
 )
 def test_options_of_load_that_make_no_sense_are_usage_errors(

@@ -111,6 +111,38 @@ def read_lines(arguments: argparse.Namespace) -> dict[str, Any]:
         raise SettingsError(str(error), fix=fix) from error
 
 
+def add_html(command: argparse.ArgumentParser) -> None:
+    """Add the page of HTML, which `check_html` refuses and `save_html` writes."""
+    command.add_argument(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="write the report as a page of HTML, with its pictures inside",
+    )
+
+
+def check_html(arguments: argparse.Namespace) -> None:
+    """Find out before a run whether --html can be written.
+
+    Raises:
+        SettingsError: If its folder does not exist, or it is one, or the file of --junit.
+        TwistreamError: If it exists, without --force.
+    """
+    from twistream_kit.audio.clip import refuse_existing
+
+    target: Path | None = arguments.html
+    if target is None:
+        return
+    if target.is_dir():
+        raise SettingsError(f"{target} is a folder", fix=f"Name a file in it: {target}/report.html")
+    if not target.parent.is_dir():
+        raise SettingsError(f"{target.parent} is not a folder", fix="Make it first")
+    if arguments.junit and arguments.junit.resolve() == target.resolve():
+        raise SettingsError(f"--html and --junit are both {target}", fix="Name two files")
+    if not arguments.force:
+        refuse_existing(target)
+
+
 def wait(pending: Pending[_Result]) -> _Result:
     """Return a result once it is there; Ctrl-C ends the waiting."""
     while True:  # in steps, because on Windows Ctrl-C does not interrupt a longer wait

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twistream_kit.commands._call_options import (
+    add_html,
     add_lines,
+    check_html,
     parse_limit,
     parse_parameters,
     read_lines,
@@ -106,7 +108,13 @@ def _add_load_options(load: argparse.ArgumentParser) -> None:
     load.add_argument(
         "--junit", type=Path, metavar="FILE", help="write the limits as test cases of JUnit"
     )
-    load.add_argument("--force", action="store_true", help="let --junit replace an existing file")
+    add_html(load)
+    load.add_argument(
+        "--force", action="store_true", help="let --junit and --html replace an existing file"
+    )
+    load.add_argument(
+        "--verbose", action="store_true", help="print every reason for which calls failed"
+    )
 
 
 def _parse_percent(text: str) -> float:
@@ -124,6 +132,7 @@ def _load(arguments: argparse.Namespace) -> int:
 
     if arguments.junit:
         check_junit(arguments.junit, overwrite=arguments.force)
+    check_html(arguments)
     try:
         report = _run_load(arguments)
     except CallRefused as error:
@@ -134,12 +143,28 @@ def _load(arguments: argparse.Namespace) -> int:
         if isinstance(error, SettingsError) or not isinstance(error, TwistreamError):
             raise
         raise SettingsError(str(error)) from error
-    print_text(report.to_json().rstrip() if arguments.json else report)
+    said = report.to_text(verbose=arguments.verbose, in_shell=True)
+    print_text(report.to_json().rstrip() if arguments.json else said)
     if arguments.junit:
         write_text(report.to_junit(), arguments.junit, overwrite=arguments.force)
+    if arguments.html:
+        write_text(_build_page(report), arguments.html, overwrite=arguments.force)
     if report.is_interrupted:
         return INTERRUPTED
     return FINE if report.ok else OBJECTIONS
+
+
+def _build_page(report: LoadReport) -> str:
+    from twistream_kit.notebook.display.display import show_load_report
+    from twistream_kit.notebook.display.page import build_page, show_figure
+    from twistream_kit.notebook.plots.load import plot_load
+
+    figure = plot_load(report)
+    return build_page(
+        "twistream load",
+        show_load_report(report, in_shell=True),
+        show_figure(figure, figure.get_suptitle()),
+    )
 
 
 def _run_load(arguments: argparse.Namespace) -> LoadReport:

@@ -7,6 +7,7 @@ done wrong: then its figures say nothing of the server.
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -27,6 +28,9 @@ from twistream_kit.diagnosis.load_figure import (
 from twistream_kit.diagnosis.turn_figures import as_json, say_ms, say_number
 from twistream_kit.errors import Objection
 from twistream_kit.listing import Series
+
+_WIDTH = 100
+"""The width of the sentences below a reason."""
 
 NO_SOUND = "no call has heard any sound of the server"
 """What is said of a limit of gaps where there was nothing that could have had one."""
@@ -291,8 +295,12 @@ class LoadReport:
             for name, limit in self.limits.items()
         }
 
-    def describe(self) -> dict[str, str]:
-        """Describe the run in one sentence per topic, for its text and its display."""
+    def describe(self, *, in_shell: bool = False) -> dict[str, str]:
+        """Describe the run in one sentence per topic, for its text and its display.
+
+        Args:
+            in_shell: Whether it is read where there is no Python to ask for more.
+        """
         said = {"verdict": self.verdict}
         made = f"{len(self.calls)} of {self.asked}" if self.is_interrupted else str(self.asked)
         processes = say_number(len(self.shares), "process").replace("processs", "processes")
@@ -311,7 +319,8 @@ class LoadReport:
         if core := self._describe_core():
             said["callers' core"] = core
         if self.recorded:
-            said["recorded"] = f"call {', '.join(map(str, self.recorded))}: report.recorded[number]"
+            said["recorded"] = f"call {', '.join(map(str, self.recorded))}"
+            said["recorded"] += ", its sound reviewed" if in_shell else ": report.recorded[number]"
         return said
 
     def _describe_core(self) -> str:
@@ -325,7 +334,7 @@ class LoadReport:
         waits = [each.waited for each in self.shares if each.waited is not None]
         waited = ""
         if waits and max(waits) >= LEAST_WAIT:
-            waited = f"waited for it {100 * max(waits):.0f} % of the time"
+            waited = f"waited for {'it' if parts else 'one'} {100 * max(waits):.0f} % of the time"
         return "; ".join(filter(None, (", ".join(parts), waited)))
 
     def to_dict(self) -> dict[str, Any]:
@@ -404,17 +413,16 @@ class LoadReport:
         lines += [f"  invalid: {each}" for each in self.invalid]
         lines += [f"  note: {each}" for each in self.notes]
         lines += [f"  {name}: {failure}" for name, failure in self.list_cases().items() if failure]
-        about = self.describe()
+        about = self.describe(in_shell=in_shell)
         del about["verdict"]
-        if in_shell and self.recorded:
-            about["recorded"] = f"call {', '.join(map(str, self.recorded))}, its sound reviewed"
         width = max(map(len, about))
         lines += [f"  {name:<{width}}  {said}" for name, said in about.items()]
         reasons = self.reasons
         for each in reasons if verbose else reasons[:MOST_REASONS]:
             lines.append(f"  {each.times} × {each.reason}")
-            if each.repair:
-                lines.append(f"      {each.repair}")
+            lines += textwrap.wrap(
+                each.repair, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6
+            )
         if len(reasons) > MOST_REASONS and not verbose:
             where = "--verbose" if in_shell else "report.reasons"
             more = say_number(len(reasons) - MOST_REASONS, "more reason")

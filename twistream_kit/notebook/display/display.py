@@ -428,23 +428,29 @@ def _drop_shown_objections(entry: DebuggerEntry, shown: Collection[Objection]) -
     return replace(entry, text=f"{entry.text} {text}".strip(), objections=without)
 
 
-def show_load_report(report: LoadReport) -> Html:
-    """What many calls have shown: verdict, limits, times, failures, and the callers' own part."""
-    about = report.describe()
+def show_load_report(report: LoadReport, *, in_shell: bool = False) -> Html:
+    """What many calls have shown: verdict, limits, times, failures, and the callers' own part.
+
+    Args:
+        report: The report.
+        in_shell: Whether it is read where there is no Python to ask for more: it has all reasons.
+    """
+    about = report.describe(in_shell=in_shell)
     del about["verdict"]
     limits = [
         (code(name), f"{say_plainly(report.limits[name])} {_UNITS[name[-2:]]}", failure or "kept")
         for name, failure in report.list_cases().items()
     ]
     reasons = report.reasons
+    most = len(reasons) if in_shell else MOST_REASONS
     few = f"Calls that failed: {MOST_REASONS} of {len(reasons)} reasons, all in report.reasons"
-    caption = "Calls that failed" if len(reasons) <= MOST_REASONS else few
+    caption = "Calls that failed" if len(reasons) <= most else few
     return join(
         paragraph(strong(f"{len(report.calls)} calls at once: {report.verdict}")),
         list_objections((*report.invalid, *report.notes)),
         table(("limit", "value", "result"), limits, caption="Limits") if limits else EMPTY,
         pairs(about, caption="Many calls"),
-        show_rows(reasons[:MOST_REASONS], caption) if reasons else EMPTY,
+        show_rows(reasons[:most], caption) if reasons else EMPTY,
         show_rows(report.shares, "Where the calls were made") if report.shares else EMPTY,
     )
 
