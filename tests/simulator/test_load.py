@@ -144,7 +144,7 @@ async def test_calls_that_fail_say_why_and_pass_the_limit() -> None:
     assert "another stream" in report.calls[0].failure or "streamSid" in report.calls[0].failure
     assert report.calls[2].failure.startswith("the server closed the connection")
     assert not report.ok
-    assert report.list_cases() == {"failed_percent": "67 %, and 0 % is the limit"}
+    assert report.list_cases() == {"failed_percent": "66.7 %, and 0 % is the limit"}
     assert not report.recorded
 
 

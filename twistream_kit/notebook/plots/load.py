@@ -121,7 +121,7 @@ def _draw_times(axes: Axes, report: LoadReport) -> None:
     edges = [*limits.values()]
     for figure in figures:
         edges += [figure.histogram.min, figure.histogram.longest]
-    floor = _scale_times(axes, edges)
+    floor = _set_time_scale(axes, edges)
     for figure in figures:
         seen, places, shares = 0, [max(figure.histogram.min, floor)], [0.0]
         for _, end, times in figure.histogram.list_bins():
@@ -150,7 +150,7 @@ def _draw_times(axes: Axes, report: LoadReport) -> None:
     label_axes(axes, x=f"time (ms){below}", y="share of values\nup to it (%)")
 
 
-def _scale_times(axes: Axes, edges: list[float]) -> float:
+def _set_time_scale(axes: Axes, edges: list[float]) -> float:
     """Give the axis of times a scale for all from the least to the greatest of these.
 
     Returns:
