@@ -393,7 +393,7 @@ class _ShareRun:
             self._idle,
             self._loaded,
             {
-                number: replace(report, lateness=replace(report.lateness, calls=len(self._calls)))
+                number: report
                 for number, report in reports.items()
                 if report is not None and number in self._order.recorded
             },

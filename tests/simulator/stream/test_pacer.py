@@ -1,14 +1,13 @@
 """The beat of 20 ms, in real time."""
 
 import asyncio
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from support.clock import Clock
 from twistream_kit.simulator.stream import pacer as pacer_module
-from twistream_kit.simulator.stream.pacer import Lateness, LatenessReport, Pacer
+from twistream_kit.simulator.stream.pacer import Lateness, Pacer
 
 
 @pytest.fixture
@@ -240,9 +239,3 @@ def test_lateness_beyond_a_second_is_kept_as_the_worst():
     lateness = Lateness()
     lateness.record(7.5)
     assert lateness.report().max_ms == 7500
-
-
-def test_frames_of_several_calls_are_said_to_be_of_all():
-    one = LatenessReport(100, 1.0, 2.0, 3.0, 4.0, 0)
-    assert str(one).startswith("100 frames, late by 1.0 ms")
-    assert str(replace(one, calls=50)).startswith("100 frames of all 50 calls, late by 1.0 ms")

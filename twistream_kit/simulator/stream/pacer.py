@@ -46,8 +46,6 @@ class LatenessReport:
         frames: How many frames were measured.
         p50_ms, p95_ms, p99_ms, max_ms: Time from a frame's deadline to its turn.
         late: How many frames were more than `LATE_MS` late.
-        calls: Of how many calls they were: more than one in the report of a call that was made
-            beside others by `simulate_calls`.
     """
 
     frames: int
@@ -56,7 +54,6 @@ class LatenessReport:
     p99_ms: float
     max_ms: float
     late: int
-    calls: int = 1
 
     @property
     def believable(self) -> bool:
@@ -67,9 +64,8 @@ class LatenessReport:
         return self.late * 100 <= self.frames and self.max_ms < 10 * LATE_MS
 
     def __str__(self) -> str:
-        of_all = f" of all {self.calls} calls" if self.calls > 1 else ""
         return (
-            f"{self.frames} frames{of_all}, late by {self.p50_ms:.1f} ms (median), "
+            f"{self.frames} frames, late by {self.p50_ms:.1f} ms (median), "
             f"{self.p99_ms:.1f} ms (99th percentile), {self.max_ms:.1f} ms (worst)"
         )
 
