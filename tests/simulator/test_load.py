@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import pickle
 import resource
@@ -23,7 +24,7 @@ from support.reports import report_of
 from support.waiting import eventually, soon
 from twistream_kit import caller
 from twistream_kit.audio.clip import Clip
-from twistream_kit.diagnosis.load import LoadReport, LoadShare
+from twistream_kit.diagnosis.load import LoadCall, LoadReport, LoadShare
 from twistream_kit.errors import (
     CallRefused,
     SettingsError,
@@ -39,7 +40,11 @@ from twistream_kit.simulator._load_link import ShareListener
 from twistream_kit.simulator._load_machine import check_descriptors
 from twistream_kit.simulator._load_run import LoadRun, build_report, compare_clocks
 from twistream_kit.simulator._load_share import ShareOrder, Watch, run_share
-from twistream_kit.simulator._load_validity import MOST_LATE_START_SECONDS, object_to
+from twistream_kit.simulator._load_validity import (
+    MOST_LATE_START_SECONDS,
+    note_early_answers,
+    object_to,
+)
 from twistream_kit.simulator._own_thread import on_own_thread
 from twistream_kit.simulator._remote import refuse_remote
 from twistream_kit.simulator.line.line import Line
@@ -201,6 +206,41 @@ async def test_a_script_is_measured_as_in_a_recorded_call(
         assert report.to_dict()["line"] == report.line
 
 
+@pytest.mark.parametrize("options", [{"say": Clip(TONE * 3)}, {"press": "5"}, {}])
+async def test_a_server_that_echoes_is_fine_with_callers_who_speak_or_where_silence_is(
+    options: dict[str, Any],
+) -> None:
+    async def echo(connection: ServerConnection, start: dict[str, Any]) -> None:
+        async for text in connection:
+            message = json.loads(text)
+            if message["event"] == "dtmf":
+                await connection.send(media(start["streamSid"]))
+            elif message["event"] == "media":
+                payload = {"payload": message["media"]["payload"]}
+                echoed = {"event": "media", "streamSid": start["streamSid"], "media": payload}
+                await connection.send(json.dumps(echoed))
+
+    run = {"seconds": 0.6, "ramp_seconds": 0, "sample": 1}
+    async with running(Server(echo)) as server:
+        report = await soon(simulate_calls(server.url, 2, **run, **options))
+        if options:
+            assert not report.failed, report.failures
+            assert len(report.first_sound_ms) == 2
+            assert len(report.response_ms) == (2 if "say" in options else 0)
+            is_early = any(each < 0 for call in report.calls for each in call.response_ms)
+            assert is_early == ("began before the caller had ended" in repr(report.notes))
+            return
+        # A caller who says nothing is why; the recorded call says the same as the other.
+        assert report.failures == {
+            "the server sent nothing but silence, and the caller said nothing": 2
+        }
+        [note] = report.notes
+        assert str(note).startswith("the callers said nothing in 2 of 2 calls, in which nothing ")
+        assert "(--say, --script)" in note.fix
+        report = await soon(simulate_calls(server.url, 2, **run, expect_silence=True))
+    assert not report.failed, report.failures
+
+
 def test_each_call_adds_its_number_to_the_seeds_of_its_lines() -> None:
     order = replace(ORDER, behaviour=Behaviour(line=Line("mobile", seed=7), line_back="street"))
     order = pickle.loads(pickle.dumps(order))
@@ -308,6 +348,13 @@ def test_too_few_descriptors_are_found_before_the_first_call(
         ({"limits": {"speed": 1}}, WrongValue, "limits has 'speed'"),
         ({"parameters": {"": "x"}}, ValueError, ""),
         ({"script": 7}, WrongType, "script is 7"),
+        ({"say": "question.wav"}, WrongType, "say must be a Clip or PCMU bytes, not str"),
+        ({"press": "5x"}, WrongValue, "press has 'x', which is no key"),
+        (
+            {"say": TONE, "script": [caller.hang_up()]},
+            WrongValue,
+            "script= says all that the callers do",
+        ),
         ({"auth_token": 7}, WrongType, "auth_token is of type int"),
         ({"line": "moble"}, WrongValue, "the nearest is 'mobile'"),
         ({"line_back": 3}, WrongType, "line_back is of type int"),
@@ -344,6 +391,17 @@ ORDER = ShareOrder(
     behaviour=Behaviour(),
     options={},
 )
+
+
+def test_answers_before_the_end_of_the_question_are_noted() -> None:
+    calls = [
+        LoadCall(number, 1, 0.0, 1.0, 0, ok=True, response_ms=times)
+        for number, times in enumerate([(-200.0, 300.0), (math.inf,), ()], 1)
+    ]
+    [note] = note_early_answers(calls)
+    assert str(note).startswith("response_ms is less than 0 for 1 of 3 answers: they began before")
+    assert note.severity == "note"
+    assert note_early_answers(calls[1:]) == []
 
 
 def test_a_share_that_did_its_part_is_not_objected_to() -> None:

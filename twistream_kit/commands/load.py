@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from twistream_kit.commands._call_options import (
     add_lines,
+    check_script,
+    load_voice,
     parse_limit,
     parse_parameters,
     read_lines,
@@ -59,7 +61,20 @@ def _add_load_options(load: argparse.ArgumentParser) -> None:
         help="begin the calls one after the other within so many seconds; 5 if left out",
     )
     load.add_argument(
-        "--script", type=Path, metavar="FILE", help="let each caller act as this TOML file says"
+        "--say",
+        type=Path,
+        metavar="FILE",
+        help="play this sound file as the voice of each caller; without it, --press and --script "
+        "all are silent, and a server that echoes or waits for speech sends nothing to be heard",
+    )
+    load.add_argument(
+        "--press", default="", metavar="KEYS", help="press these keys, of 0123456789*#ABCD"
+    )
+    load.add_argument(
+        "--script",
+        type=Path,
+        metavar="FILE",
+        help="let each caller act as this TOML file says, instead of --say and --press",
     )
     load.add_argument(
         "--seed", type=int, default=0, metavar="N", help="decide what the script leaves to chance"
@@ -149,6 +164,7 @@ def _run_load(arguments: argparse.Namespace) -> LoadReport:
 
     from twistream_kit.simulator.load import simulate_calls
 
+    check_script(arguments)
     limits = {name: getattr(arguments, option) for option, (name, _, _) in _LOAD_LIMITS.items()}
     token = arguments.auth_token_from
     with ExitStack() as stack:
@@ -167,6 +183,8 @@ def _run_load(arguments: argparse.Namespace) -> LoadReport:
             arguments.calls,
             seconds=arguments.seconds,
             ramp_seconds=arguments.ramp,
+            say=load_voice(arguments.say),
+            press=arguments.press,
             script=arguments.script,
             seed=arguments.seed,
             parameters=_NumberedParameters(parse_parameters(arguments.param)),

@@ -28,6 +28,7 @@ from twistream_kit.simulator._load_share import (
     Watch,
     run_share,
 )
+from twistream_kit.simulator._load_validity import note_early_answers, note_silent_callers
 from twistream_kit.simulator._own_thread import on_own_thread
 from twistream_kit.simulator.model.assumptions import Behaviour, find_lines
 from twistream_kit.simulator.report import describe_lines
@@ -364,6 +365,8 @@ def build_report(
         (call for result in results for call in result.calls), key=lambda call: call.number
     )
     invalid = [each for result in results for each in result.invalid]
+    notes = [each for result in results for each in result.notes]
+    notes += [*note_silent_callers(made), *note_early_answers(made)]
     return LoadReport(
         url=order.url,
         asked=calls,
@@ -378,7 +381,7 @@ def build_report(
         is_interrupted=any(result.is_interrupted for result in results) or len(made) < calls,
         recorded={number: each for result in results for number, each in result.recorded.items()},
         line=_describe_lines(order.behaviour),
-        notes=Series.of([each for result in results for each in result.notes], "notes"),
+        notes=Series.of(notes, "notes"),
     )
 
 

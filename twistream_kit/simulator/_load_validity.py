@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from twistream_kit.diagnosis.load import LoadShare
+from collections.abc import Sequence
+
+from twistream_kit.diagnosis.load import LoadCall, LoadShare
 from twistream_kit.errors import Objection
+from twistream_kit.simulator._causes import NOBODY_SPOKE
 
 MOST_LATE_MS = 10.0
 """Own frames that are later than this (99th percentile) make a run invalid."""
@@ -97,6 +100,44 @@ def note_link(share: LoadShare, fault: str) -> list[Objection]:
             "its calls was estimated; its figures are right",
             "Let the workers connect to this machine over TCP: a firewall or another network is "
             "between them",
+            "note",
+        )
+    ]
+
+
+def note_silent_callers(calls: Sequence[LoadCall]) -> list[Objection]:
+    """Return what to do about calls that failed because nobody said anything."""
+    silent = sum(each.failure.endswith(NOBODY_SPOKE) for each in calls)
+    if not silent:
+        return []
+    return [
+        Objection(
+            None,
+            "the callers",
+            f"said nothing in {silent} of {len(calls)} calls, in which nothing was heard",
+            "A server that echoes, or that waits for speech, sends nothing to be heard then",
+            "Let them speak: say= or script= (--say, --script); if the server only listens, take "
+            "expect_silence=True (--expect-silence)",
+            "note",
+        )
+    ]
+
+
+def note_early_answers(calls: Sequence[LoadCall]) -> list[Objection]:
+    """Return what response times below zero mean, which no limit forbids."""
+    times = [ms for each in calls for ms in each.response_ms]
+    early = sum(ms < 0 for ms in times)
+    if not early:
+        return []
+    return [
+        Objection(
+            None,
+            "response_ms",
+            f"is less than 0 for {early} of {len(times)} answers: they began before the caller had "
+            "ended",
+            "That is no fast answer but an echo, or a server that talks over the caller; a limit "
+            "is for late answers, and these pass it",
+            "Look at the turns of a recorded call: report.recorded[number].turns",
             "note",
         )
     ]

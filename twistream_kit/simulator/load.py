@@ -14,9 +14,11 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
 
+from twistream_kit.audio.clip import Clip
 from twistream_kit.diagnosis.load import LoadReport, check_limits
 from twistream_kit.errors import WrongType, WrongValue, hide_user, is_finite
 from twistream_kit.pending import Pending, Subject, fail, fulfil
+from twistream_kit.simulator import caller
 from twistream_kit.simulator._calls_loop import begin_thread
 from twistream_kit.simulator._load_machine import check_descriptors
 from twistream_kit.simulator._load_run import LoadRun, build_report, require_workers, run_shares
@@ -25,7 +27,7 @@ from twistream_kit.simulator._remote import refuse_remote
 from twistream_kit.simulator.caller import Script, Step, make_script
 from twistream_kit.simulator.line.line import Line
 from twistream_kit.simulator.model.assumptions import Behaviour, check_behaviour
-from twistream_kit.simulator.simulate_call import set_lines
+from twistream_kit.simulator.simulate_call import check_keys, check_say, set_lines
 
 MOST_CALLS = 10_000
 """More than this one server hardly gets; and a number that was not meant is noticed."""
@@ -41,6 +43,8 @@ def simulate_calls(
     calls: int = 50,
     *,
     seconds: float = 30,
+    say: Clip | bytes | None = None,
+    press: str = "",
     script: Script | Sequence[Step] | str | os.PathLike[str] | None = None,
     ramp_seconds: float = 5,
     seed: int = 0,
@@ -71,8 +75,11 @@ def simulate_calls(
         url: The server's WebSocket: wss, or ws on this machine.
         calls: How many calls.
         seconds: The length of each call; a script may hang up sooner, and the server may close.
-        script: What each caller does: steps of `kit.caller`, or the name of a TOML file.  Without
-            one it listens in silence, and only first sounds and gaps are measured.
+        say: What each caller says, as soon as the call begins: a clip, or PCMU bytes.
+        press: Keys that it then presses.
+        script: What each caller does instead: steps of `kit.caller`, or the name of a TOML file.
+            A caller with nothing to say or press listens in silence: only first sounds and gaps are
+            measured, and every call to a server that echoes, or waits for speech, fails.
         ramp_seconds: The time within which the calls begin, evenly; 0 begins all at once.
         seed: Decides, with the number of each call, what the script leaves to chance.
         parameters: The custom parameters in *start*; or a function that returns them for the
@@ -137,7 +144,7 @@ def simulate_calls(
             begin_at=None,
             offsets={},
             recorded=frozenset(calls - place * calls // sample for place in range(sample)),
-            script=None if script is None else make_script(script),
+            script=_make_script(say, press, script),
             seed=seed,
             parameters=parameters,
             behaviour=set_lines(check_behaviour(behaviour), line, line_back),
@@ -181,6 +188,25 @@ def _run(
         fail(pending, error)
     else:
         fulfil(pending, report)
+
+
+def _make_script(
+    say: Clip | bytes | None,
+    press: str,
+    script: Script | Sequence[Step] | str | os.PathLike[str] | None,
+) -> Script | None:
+    """Return what each caller does; what it only says and presses is a script, too."""
+    said, pressed = check_say(say), check_keys(press)
+    steps = [caller.say(said)] if said else []
+    steps += [caller.press(pressed)] if pressed else []
+    if script is None:
+        return make_script(steps) if steps else None
+    if say is not None or press:
+        raise WrongValue(
+            "script= says all that the callers do; make say= and press= steps of it: "
+            "caller.say(clip), caller.press(keys)"
+        )
+    return make_script(script)
 
 
 def _divide(calls: int, shares: int, whole: ShareOrder) -> list[ShareOrder]:

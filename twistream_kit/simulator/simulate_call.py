@@ -198,8 +198,8 @@ def make_plan(
     check_auth_token(auth_token)
     return CallerPlan(
         url,
-        _check_say(say),
-        _check_keys(press),
+        check_say(say),
+        check_keys(press),
         _check_script(script, seed, is_alone=say is None and not press),
         _check_seconds(seconds),
         check_parameters(parameters),
@@ -243,7 +243,7 @@ def set_lines(
     )
 
 
-def _check_say(say: object) -> bytes:
+def check_say(say: object) -> bytes:
     """Return the PCMU of `say`, which is a `Clip`, bytes or None."""
     if say is None:
         return b""
@@ -253,7 +253,7 @@ def _check_say(say: object) -> bytes:
     return refuse_no_sound(bytes(say), FROM_CALLER)
 
 
-def _check_keys(press: str) -> str:
+def check_keys(press: str) -> str:
     """Return `press` if it holds only keys of a telephone."""
     if not isinstance(press, str):
         raise WrongType(f"press is {press!r}; give the keys as a string, such as '12#'")
@@ -387,7 +387,7 @@ class CallRun:
         self._lateness = lateness or Lateness()
         self._caller: asyncio.Task[float | None] | None = None
         self._clears: list[float] = []
-        self._is_speaking = False
+        self._is_speaking = self._has_spoken = False
         self.started_at: float | None = None
         self._debugger = Debugger()
         self._handset = Handset(plan.behaviour, speech_db=_measure_level(plan))
@@ -474,6 +474,7 @@ class CallRun:
             return
         if mouth.speaking is not self._is_speaking:
             self._is_speaking = mouth.speaking
+            self._has_spoken = True
             self._leg.note_act()
         frame = self._client.tick(now, inbound)
         self._handset.ear.hear(frame, now)
@@ -615,6 +616,7 @@ class CallRun:
             tuple(self._leg.playout.waiting_marks),
             self._client.is_close_unanswered,
             self._plan.behaviour.plays_after_close,
+            not self._has_spoken and not self._client.sent["dtmf"],
         )
         return add_causes(report, remains)
 
