@@ -89,6 +89,19 @@ def test_load_prints_json_and_writes_junit_and_limits_decide_the_exit_code(
     assert [case.get("name") for case in cases] == ["valid", "failed_percent", "response_ms"]
 
 
+def test_load_of_a_server_that_is_down_says_so_at_once_and_exits_with_3(
+    run: Run, unused_tcp_port: int, tmp_path: Path
+) -> None:
+    junit = tmp_path / "load.xml"
+    code, out, err = run(
+        f"ws://127.0.0.1:{unused_tcp_port}/media", "--ramp", 600, "--max-late", 1, "--junit", junit
+    )
+    assert (code, out) == (3, "")
+    assert "Is the server running, and on this port?" in err
+    [case] = ElementTree.parse(junit).getroot().iter("testcase")
+    assert [child.tag for child in case] == ["error"]
+
+
 def test_load_of_another_machine_needs_remote(run: Run) -> None:
     code, out, err = run("wss://bot.example.com/media")
     assert (code, out) == (2, "")

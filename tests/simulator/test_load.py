@@ -153,13 +153,49 @@ async def test_calls_that_fail_say_why_and_pass_the_limit() -> None:
     assert not report.recorded
 
 
-async def test_a_server_that_is_not_there_fails_each_call(unused_tcp_port: int) -> None:
+@pytest.mark.parametrize("workers", [None, 2])
+async def test_a_run_ends_at_once_where_there_is_no_server(
+    unused_tcp_port: int, workers: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_load_run, "_CLOCK_SECONDS", 0.0)
     url = f"ws://127.0.0.1:{unused_tcp_port}/media"
-    report = await soon(simulate_calls(url, 2, seconds=0.3, ramp_seconds=0))
-    assert report.failed == 2
-    [(why, times)] = report.failures.items()
-    assert times == 2
-    assert "127.0.0.1" in why
+    with contextlib.ExitStack() as stack:
+        executor = workers and stack.enter_context(ThreadPoolExecutor(workers))
+        # It would take an hour to begin all of them.
+        run = simulate_calls(
+            url, 50, seconds=600, ramp_seconds=3600, executor=executor or None, workers=workers
+        )
+        with pytest.raises(CallRefused) as caught:
+            await soon(run)
+    assert f"127.0.0.1:{unused_tcp_port}" in caught.value.problem
+    assert caught.value.fix == "Is the server running, and on this port?"
+    assert isinstance(run, LoadRun)
+    assert run.watch.begun <= 2
+
+
+async def test_a_server_that_refuses_some_calls_or_goes_away_is_reported() -> None:
+    async with running(Server()) as server:
+        run = simulate_calls(server.url, 6, seconds=0.2, ramp_seconds=1.2, sample=0)
+        assert isinstance(run, LoadRun)
+        await eventually(lambda: run.watch.ended >= 1)
+    report = await soon(run)
+    assert len(report.calls) == 6
+    assert report.calls[0].ok
+    assert not report.calls[-1].ok
+    assert not report.is_interrupted
+
+
+def test_one_refused_call_does_not_end_a_run_while_another_is_on_its_way() -> None:
+    watch = Watch()
+    watch.look_for_server()
+    watch.begun, watch.ended, watch.refused = 2, 1, 1
+    watch.look_for_server()
+    watch.ended = 2  # and it was taken
+    watch.look_for_server()
+    assert not watch.stop.is_set()
+    watch.refused = 2
+    watch.look_for_server()
+    assert watch.stop.is_set()
 
 
 @pytest.mark.parametrize(

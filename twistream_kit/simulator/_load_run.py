@@ -349,6 +349,19 @@ class _Collection:
         self._watch.begun = sum(each.begun for each in counts)
         self._watch.ended = sum(each.ended for each in counts)
         self._watch.refused = sum(each.refused for each in counts)
+        self._watch.look_for_server()
+
+
+def require_server(results: Sequence[ShareResult]) -> None:
+    """Refuse to make a report of calls of which none has found a server that takes it.
+
+    Raises:
+        CallRefused: Why the first one was refused.
+    """
+    refused = sum(result.refused for result in results)
+    refusals = [result.refusal for result in results if result.refusal is not None]
+    if refusals and refused == sum(len(result.calls) for result in results):
+        raise refusals[0].build_error()
 
 
 def build_report(

@@ -36,6 +36,7 @@ from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.report import CallReport
 from twistream_kit.simulator.simulate_call import CallerPlan, CallRun, make_plan
 from twistream_kit.simulator.stream.pacer import Lateness
+from twistream_kit.simulator.stream.refusal import StreamFailed
 
 IDLE_SECONDS = 0.4
 """How long the loopback is measured before the first call."""
@@ -125,6 +126,8 @@ class ShareResult:
         seconds: From the beginning of the run to the end of the last call.
         is_interrupted: Whether it was ended early.
         notes: What its user should know, and its figures do not suffer from.
+        refused: How many of the calls were refused, or found no server.
+        refusal: Why the first of them was.
     """
 
     share: LoadShare
@@ -137,6 +140,28 @@ class ShareResult:
     seconds: float
     is_interrupted: bool
     notes: tuple[Objection, ...] = ()
+    refused: int = 0
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a call was refused; it can be pickled, which `CallRefused` cannot.
+
+    Attributes:
+        code: The code with which Twilio would end the stream; 0 for none.
+        problem, fix: What is wrong, and what to do.
+    """
+
+    code: int
+    problem: str
+    fix: str
+
+    def build_error(self) -> CallRefused:
+        """Return it as an error."""
+        if self.code:
+            return StreamFailed(self.code, self.problem, fix=self.fix)
+        return CallRefused(self.problem, fix=self.fix)
 
 
 class Watch:
@@ -146,12 +171,20 @@ class Watch:
         stop: Set to end the run with what it has.
         begun, ended, refused: How many calls have got so far.
         lateness: How late the frames were.
+        is_server_missing: Whether the run is to end because no call has found a server.
     """
 
     def __init__(self) -> None:
         self.stop = threading.Event()
         self.begun = self.ended = self.refused = 0
         self.lateness = Lateness()
+        self.is_server_missing = False
+
+    def look_for_server(self) -> None:
+        """End the run if each call that was begun has been refused, and none is on its way."""
+        if self.begun and self.begun == self.ended == self.refused:
+            self.is_server_missing = True
+            self.stop.set()
 
 
 def run_share(order: ShareOrder, watch: Watch | None = None) -> ShareResult:
@@ -196,6 +229,7 @@ class _ShareRun:
         self._waited: float | None = None
         self._began = 0.0
         self._is_interrupted = False
+        self._refusal: Refusal | None = None
 
     def run(self) -> ShareResult:
         order = self._order
@@ -320,6 +354,7 @@ class _ShareRun:
         except CallRefused as error:
             call.failure = error.problem
             self._watch.refused += 1
+            self._refusal = self._refusal or Refusal(error.code or 0, error.problem, error.fix)
         except BaseException as error:  # noqa: BLE001 - it is the result of the call
             call.failure = f"{type(error).__name__}: {error}"
         finally:
@@ -334,6 +369,8 @@ class _ShareRun:
             call.ends = time.monotonic() - self._began
             call.task = call.loop = None
             self._watch.ended += 1
+            if self._link is None:  # otherwise the one who asks looks at all shares
+                self._watch.look_for_server()
 
     async def _measure_echo(self, _shared: SharedLoop) -> None:
         """Measure how long a byte takes over the loopback and back, on the loop of the calls."""
@@ -397,6 +434,8 @@ class _ShareRun:
             seconds,
             self._is_interrupted,
             tuple(note_link(share, self._link_fault)),
+            self._watch.refused,
+            self._refusal,
         )
 
 

@@ -21,7 +21,13 @@ from twistream_kit.pending import Pending, Subject, fail, fulfil
 from twistream_kit.simulator import caller
 from twistream_kit.simulator._calls_loop import begin_thread
 from twistream_kit.simulator._load_machine import check_descriptors
-from twistream_kit.simulator._load_run import LoadRun, build_report, require_workers, run_shares
+from twistream_kit.simulator._load_run import (
+    LoadRun,
+    build_report,
+    require_server,
+    require_workers,
+    run_shares,
+)
 from twistream_kit.simulator._load_share import ShareOrder, Watch, run_share
 from twistream_kit.simulator._remote import refuse_remote
 from twistream_kit.simulator.caller import Script, Step, make_script
@@ -105,7 +111,9 @@ def simulate_calls(
 
     Returns:
         The report.  It says when a run is invalid: own frames late, a core without time left, a
-        clock that was set, a share that began late or came back twice.
+        clock that was set, a share that began late or came back twice.  If there is no server, or it
+        refuses the first calls and takes none, the run ends at once, and the `Pending` fails with
+        `CallRefused`; what a server does that has taken a call is in the report.
 
     Raises:
         CallRefused: At once, if Twilio would not connect to `url`.
@@ -183,6 +191,7 @@ def _run(
         else:
             results = run_shares(executor, orders, watch)
         calls = sum(len(order.starts) for order in orders)
+        require_server(results)
         report = build_report(orders[0], calls, limits, results)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the waiting caller must get it
         fail(pending, error)
