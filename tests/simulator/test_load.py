@@ -15,7 +15,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
@@ -35,7 +36,7 @@ from twistream_kit.errors import (
 )
 from twistream_kit.pending import Pending, Subject
 from twistream_kit.protocol.signature import sign
-from twistream_kit.simulator import _load_link, _load_run
+from twistream_kit.simulator import _load_link, _load_run, _load_share
 from twistream_kit.simulator._load_link import ShareListener
 from twistream_kit.simulator._load_machine import check_descriptors
 from twistream_kit.simulator._load_run import LoadRun, build_report, compare_clocks
@@ -242,27 +243,25 @@ async def test_a_script_is_measured_as_in_a_recorded_call(
         assert report.to_dict()["line"] == report.line
 
 
-@pytest.mark.parametrize("options", [{"say": Clip(TONE * 3)}, {"press": "5"}, {}])
+@pytest.mark.parametrize("options", [{"say": Clip(TONE)}, {}])
 async def test_a_server_that_echoes_is_fine_with_callers_who_speak_or_where_silence_is(
     options: dict[str, Any],
 ) -> None:
     async def echo(connection: ServerConnection, start: dict[str, Any]) -> None:
         async for text in connection:
             message = json.loads(text)
-            if message["event"] == "dtmf":
-                await connection.send(media(start["streamSid"]))
-            elif message["event"] == "media":
+            if message["event"] == "media":
                 payload = {"payload": message["media"]["payload"]}
                 echoed = {"event": "media", "streamSid": start["streamSid"], "media": payload}
                 await connection.send(json.dumps(echoed))
 
-    run = {"seconds": 0.6, "ramp_seconds": 0, "sample": 1}
+    run = {"seconds": 0.4, "ramp_seconds": 0, "sample": 1}
     async with running(Server(echo)) as server:
         report = await soon(simulate_calls(server.url, 2, **run, **options))
         if options:
             assert not report.failed, report.failures
             assert len(report.first_sound_ms) == 2
-            assert len(report.response_ms) == (2 if "say" in options else 0)
+            assert len(report.response_ms) == 2
             is_early = any(each < 0 for call in report.calls for each in call.response_ms)
             assert is_early == ("began before the caller had ended" in repr(report.notes))
             return
@@ -623,6 +622,109 @@ async def test_a_stop_cancels_a_share_that_never_began_and_no_other(
             report = await soon(run)
     assert [call.number for call in report.calls] == [1, 3]
     assert report.is_interrupted
+
+
+@pytest.fixture
+def shares(monkeypatch: pytest.MonkeyPatch) -> _load_run._Collection:
+    """What collects shares that an executor runs; the time of a test is short."""
+    monkeypatch.setattr(_load_run, "_STEP_SECONDS", 0.01)
+    monkeypatch.setattr(_load_run, "_UNBEGUN_SECONDS", 0.02)
+    monkeypatch.setattr(_load_run, "_LINK_SECONDS", 0.0)
+    listener = cast("ShareListener", Mock(counts={}))
+    return _load_run._Collection(Watch(), listener, _load_run.Clocks({}, 0.0, are_linked=True))
+
+
+def share_that(outcome: object) -> Future[Any]:
+    future: Future[Any] = Future()
+    if outcome == "cancelled":
+        future.cancel()
+    elif isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    elif outcome != "lost":
+        future.set_result(outcome)
+    return future
+
+
+@pytest.mark.parametrize(
+    ("outcome", "problem"),
+    [
+        ("lost", "has not come back: nothing was heard for 0 s"),
+        ("cancelled", "was cancelled by its executor"),
+    ],
+)
+def test_a_share_that_an_executor_loses_makes_a_run_invalid(
+    outcome: str, problem: str, shares: _load_run._Collection
+) -> None:
+    result = Mock(calls=[], share=SHARE)
+    for number, each in enumerate([result, outcome], 1):
+        shares.add(share_that(each), replace(ORDER, number=number))
+    results, [lost] = shares.collect()
+    assert results == [result]
+    assert str(lost).startswith(f"share 2 {problem}. Its calls may not have been made")
+    watch = Watch()
+    watch.stop.set()
+    report = build_report(ORDER, 2, {}, [run_share(replace(ORDER, starts={}), watch)], [lost])
+    assert [*report.invalid] == [lost]
+    assert report.verdict == "no call was made"
+
+
+def test_shares_that_are_all_lost_or_of_which_one_fails_end_the_run(
+    shares: _load_run._Collection,
+) -> None:
+    shares.add(share_that("lost"), ORDER)
+    with pytest.raises(TwistreamError, match="the executor has lost all shares of the calls: sha"):
+        shares.collect()
+
+
+def test_where_one_share_fails_the_others_are_told_to_end(shares: _load_run._Collection) -> None:
+    ends: Future[Any] = Future()
+    cast("Any", shares)._listener.stop.side_effect = lambda: ends.set_result(
+        Mock(calls=[], share=SHARE)
+    )
+    shares.add(share_that(KeyError("customer 3")), ORDER)
+    shares.add(ends, replace(ORDER, number=3))
+    with pytest.raises(TwistreamError, match="a share of the calls failed: KeyError: 'customer 3'"):
+        shares.collect()
+    assert ends.done()
+
+
+@pytest.mark.parametrize(
+    ("submit", "sentence"),
+    [
+        (Mock(side_effect=RuntimeError("no room")), "takes no work: RuntimeError: no room"),
+        (Mock(return_value=7), "returned an object of type int, which is no Future"),
+    ],
+)
+def test_an_executor_that_takes_no_work_is_said(submit: Mock, sentence: str) -> None:
+    executor = cast("Executor", Mock(submit=submit))
+    with pytest.raises(TwistreamError) as caught:
+        compare_clocks(executor, 1, ShareListener(), Watch())
+    assert sentence in caught.value.problem
+    assert caught.value.fix
+
+
+async def test_parameters_that_fail_for_one_call_end_the_run_and_leave_no_call_behind() -> None:
+    def find(number: int) -> dict[str, str]:
+        return {"customer": ["Ann", "Ben"][number - 1]}
+
+    async with running(Server()) as server:
+        run = simulate_calls(server.url, 3, seconds=600, ramp_seconds=0.2, parameters=find)
+        with pytest.raises(TwistreamError) as caught:
+            await soon(run)
+    assert caught.value.problem == "call 3 could not be made: IndexError: list index out of range"
+    assert "all its callers have hung up" in caught.value.consequence
+    assert isinstance(run, LoadRun)
+    assert run.watch.begun == run.watch.ended == 2
+
+
+def test_a_call_that_does_not_end_in_time_is_kept_as_a_failed_one() -> None:
+    share = _load_share._ShareRun(ORDER, Watch())
+    for number in (1, 2):
+        call = _load_share._BegunCall(number, ORDER.make_plan(number), 0.0, 0, is_cut_short=True)
+        share._calls.append(call)
+    share._calls[0].run = cast("Any", Mock(started_at=1.0, played_frames=0, gaps={}))
+    [made] = share._build(1.0, 0.0, 0.0, 0.0).calls  # the other one was never connected
+    assert (made.number, made.ok, made.failure) == (1, False, "it did not end in time")
 
 
 def test_a_share_without_a_connection_says_so() -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 from twistream_kit.diagnosis.histogram import Histogram
 from twistream_kit.diagnosis.load import LoadCall, LoadShare
-from twistream_kit.errors import CallRefused, Objection, sort_by_severity
+from twistream_kit.errors import CallRefused, Objection, TwistreamError, sort_by_severity
 from twistream_kit.protocol.from_twilio import PTIME_MS
 from twistream_kit.simulator._calls_loop import SharedLoop, run_call
 from twistream_kit.simulator._load_link import LinkAddress, ShareLink
@@ -209,6 +209,11 @@ class _BegunCall:
     failure: str = ""
     make_report: Callable[[], CallReport] | None = None
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the server has taken it."""
+        return self.run is not None and self.run.started_at is not None
+
 
 class _ShareRun:
     """A share while it runs."""
@@ -254,6 +259,10 @@ class _ShareRun:
                 self._wait_for_ends()
             except KeyboardInterrupt:  # in a process of a pool, which a terminal interrupts, too
                 self._watch.stop.set()
+            except BaseException:
+                self._watch.stop.set()
+                self._end_early()  # no caller stays behind whom nobody waits for
+                raise
             self._end_early()
             jump = time.time() - time.monotonic() - clock
             seconds = time.monotonic() - self._began
@@ -287,13 +296,29 @@ class _ShareRun:
                 return
             call = _BegunCall(
                 number,
-                self._order.make_plan(number),
+                self._make_plan(number),
                 time.monotonic() - self._began,
                 self._watch.begun - self._watch.ended,
             )
             self._calls.append(call)
             self._watch.begun += 1
             run_call(partial(self._make_call, call), partial(self._give_up, call))
+
+    def _make_plan(self, number: int) -> CallerPlan:
+        """Return what the caller of one call does.
+
+        Raises:
+            TwistreamError: If the user's function of the parameters fails.
+        """
+        try:
+            return self._order.make_plan(number)
+        except Exception as error:
+            raise TwistreamError(
+                f"call {number} could not be made: {type(error).__name__}: {error}",
+                consequence="The run was ended, all its callers have hung up, and there is no "
+                "report",
+                fix="Let parameters= return a dict of names and values for the number of each call",
+            ) from error
 
     def _wait_for_ends(self) -> None:
         leave_out_what_is_there()  # all calls, which are many objects
@@ -402,9 +427,7 @@ class _ShareRun:
 
     def _build(self, seconds: float, late: float, jump: float, busy: float) -> ShareResult:
         # A call that was ended before it was connected is none.
-        self._calls = [
-            call for call in self._calls if not (call.is_cut_short and call.make_report is None)
-        ]
+        self._calls = [call for call in self._calls if not call.is_cut_short or call.is_connected]
         own_late_ms = self._watch.lateness.make_histogram()
         share = LoadShare(
             self._order.number,
@@ -442,7 +465,7 @@ class _ShareRun:
 def _hang_up(call: _BegunCall) -> None:
     """End a call before its time; nothing that it lacks then is the server's fault."""
     call.is_cut_short = True
-    if call.run is not None and call.run.started_at is not None:
+    if call.run is not None and call.is_connected:
         call.run.hang_up()
     elif call.task is not None:
         call.task.cancel()

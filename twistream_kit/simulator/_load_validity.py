@@ -87,6 +87,18 @@ def _find_remedy(share: LoadShare) -> str:
     )
 
 
+def object_to_lost(number: int, problem: str) -> Objection:
+    """Return what follows from a share of which there is no result."""
+    return Objection(
+        None,
+        f"share {number}",
+        problem,
+        "Its calls may not have been made, so the others had less beside them; nothing of it is in "
+        "the figures",
+        "See whether the workers of the executor run, and run it again",
+    )
+
+
 def note_link(share: LoadShare, fault: str) -> list[Objection]:
     """Return what follows from the connection of a share that has this fault; none from none."""
     if not fault:

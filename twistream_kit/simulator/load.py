@@ -16,7 +16,7 @@ from typing import Any
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.diagnosis.load import LoadReport, check_limits
-from twistream_kit.errors import WrongType, WrongValue, hide_user, is_finite
+from twistream_kit.errors import Objection, WrongType, WrongValue, hide_user, is_finite
 from twistream_kit.pending import Pending, Subject, fail, fulfil
 from twistream_kit.simulator import caller
 from twistream_kit.simulator._calls_loop import begin_thread
@@ -111,9 +111,10 @@ def simulate_calls(
 
     Returns:
         The report.  It says when a run is invalid: own frames late, a core without time left, a
-        clock that was set, a share that began late or came back twice.  If there is no server, or it
-        refuses the first calls and takes none, the run ends at once, and the `Pending` fails with
-        `CallRefused`; what a server does that has taken a call is in the report.
+        clock that was set, a share that began late, came back twice or not at all.  If there is no
+        server, or it refuses the first calls and takes none, the run ends at once, and the
+        `Pending` fails with `CallRefused`; what a server does that has taken a call is in the
+        report.  It fails with a TwistreamError if `parameters` raises, or a share fails.
 
     Raises:
         CallRefused: At once, if Twilio would not connect to `url`.
@@ -170,7 +171,9 @@ def simulate_calls(
     subject = Subject(
         f"{calls} simulated calls to {hide_user(url)}",
         "LoadReport",
-        ends=f"ends by itself after {longest} s at the latest, or by stop()",
+        ends=f"ends by itself after {longest} s at the latest, or by stop()"
+        if executor is None
+        else f"ends by itself {longest} s after its last share has begun, or by stop()",
         kind=LoadReport,
     )
     pending = LoadRun(subject, watch, calls, progress=bool(progress))
@@ -187,12 +190,13 @@ def _run(
 ) -> None:
     try:
         if executor is None:
-            results = [run_share(orders[0], watch)]
+            results, lost = [run_share(orders[0], watch)], list[Objection]()
         else:
-            results = run_shares(executor, orders, watch)
+            results, lost = run_shares(executor, orders, watch)
         calls = sum(len(order.starts) for order in orders)
         require_server(results)
-        report = build_report(orders[0], calls, limits, results)
+        is_stopped = watch.stop.is_set()
+        report = build_report(orders[0], calls, limits, results, lost, is_stopped=is_stopped)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the waiting caller must get it
         fail(pending, error)
     else:

@@ -65,7 +65,7 @@ from twistream_kit.simulator.model.assumptions import (
 )
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.report import CallReport
-from twistream_kit.simulator.stream.client import StreamClient
+from twistream_kit.simulator.stream.client import REVIEW_SECONDS, StreamClient
 from twistream_kit.simulator.stream.ending import StreamEnding
 from twistream_kit.simulator.stream.handshake import read_url
 from twistream_kit.simulator.stream.leg import DIGITS, StreamLeg
@@ -388,6 +388,7 @@ class CallRun:
         self._caller: asyncio.Task[float | None] | None = None
         self._clears: list[float] = []
         self._is_speaking = self._has_spoken = False
+        self._is_reviewed = True
         self.started_at: float | None = None
         self._debugger = Debugger()
         self._handset = Handset(plan.behaviour, speech_db=_measure_level(plan))
@@ -431,7 +432,8 @@ class CallRun:
             # full garbage collection.
             self._leg.on_message = self._leg.on_odd = self._client.on_sent = None
         async with self._shared.review_turn:
-            await self._client.finish(self._shared.pacer.wait_for_spare_time)
+            wait = self._shared.pacer.wait_for_spare_time
+            self._is_reviewed = await self._client.finish(wait)
         return partial(self._make_report, ending, started, ended - started)
 
     def hang_up(self) -> None:
@@ -583,6 +585,8 @@ class CallRun:
         objections = Counter(self._leg.objections)
         if query := read_url(self._plan.url, self._plan.behaviour).dropped:
             objections[_object_to_query(query)] += 1
+        if not self._is_reviewed:
+            objections[_NOT_REVIEWED] += 1
         objections.update(act.objection for act in acts if act.objection is not None)
         report = CallReport(
             url=self._plan.url,
@@ -628,6 +632,16 @@ def _measure_level(plan: CallerPlan) -> float | None:
     steps = plan.script.draw() if plan.script is not None else ()
     said = [step.clip for step in steps if step.meant]
     return measure_speech_db(Clip(plan.say), *said)
+
+
+_NOT_REVIEWED = Objection(
+    None,
+    "media",
+    f"held more sound than could be reviewed within {REVIEW_SECONDS:g} s after the end of the call",
+    "What is wrong with its rest is not said here",
+    "Send sound as it is to be heard, a few seconds ahead",
+    "note",
+)
 
 
 def _object_to_query(query: str) -> Objection:
