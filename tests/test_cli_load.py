@@ -74,7 +74,7 @@ def test_load_prints_json_and_writes_junit_and_limits_decide_the_exit_code(
         # The server answers no question: there is no script that asks one.
         code, out, err = run(
             url, *SHORT, "--param", "customer=c{call}", "--max-response", 800, "--json", "--junit",
-            junit, "--line", "call_centre", "--line-seed", 3,
+            junit, "--line", "call_centre", "--line-seed", 3, "--save-recorded", tmp_path / "calls",
         )  # fmt: skip
     report = json.loads(out)
     assert sorted(customers) == ["c1", "c2", "c3"]
@@ -84,6 +84,11 @@ def test_load_prints_json_and_writes_junit_and_limits_decide_the_exit_code(
     assert report["line"].startswith("Line('call_centre', seed=3): 30 ms of delay;")
     assert report["cases"]["response_ms"] == "no call has shown such a time"
     assert f"saved {junit}" in err
+    saved = tmp_path / "calls" / "call-3"
+    assert sorted(path.name for path in saved.iterdir()) == [
+        "heard.wav", "messages.jsonl", "report.json",
+    ]  # fmt: skip
+    assert f"saved {saved / 'heard.wav'}" in err
     assert "3 of 3 calls ended" in err
     cases = ElementTree.parse(junit).getroot().iter("testcase")
     assert [case.get("name") for case in cases] == ["valid", "failed_percent", "response_ms"]
@@ -100,6 +105,22 @@ def test_load_of_a_server_that_is_down_says_so_at_once_and_exits_with_3(
     assert "Is the server running, and on this port?" in err
     [case] = ElementTree.parse(junit).getroot().iter("testcase")
     assert [child.tag for child in case] == ["error"]
+
+
+def test_load_replaces_no_recording_and_finds_out_before_the_run(run: Run, tmp_path: Path) -> None:
+    heard = tmp_path / "call-50" / "heard.wav"
+    heard.parent.mkdir()
+    heard.write_bytes(b"old")
+    for folder, options, sentence in (
+        (tmp_path, (), f"{heard} exists"),
+        (heard, (), f"{heard} is not a folder"),
+        (tmp_path / "new", ("--sample", 0), "--sample 0 records none"),
+    ):
+        code, out, err = run("ws://127.0.0.1:9/media", "--save-recorded", folder, *options)
+        assert sentence in err
+        assert (code in (1, 2), out) == (True, "")
+        assert "calls ended" not in err
+    assert heard.read_bytes() == b"old"
 
 
 def test_load_of_another_machine_needs_remote(run: Run) -> None:

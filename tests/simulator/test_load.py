@@ -115,6 +115,10 @@ async def test_each_call_has_its_own_parameters_signature_and_sid() -> None:
     assert sorted(report.recorded) == [3, 5]
     assert report.recorded[5].heard.payload.strip(b"\xff\x7f") == TONE.strip(b"\xff\x7f")
     assert any(entry.size for entry in report.recorded[5].capture.entries)
+    # Its frames are its own, and counted with those of all calls.
+    frames = [report.recorded[number].lateness.frames for number in (3, 5)]
+    assert all(each <= report.recorded[5].sent["media"] + 5 for each in frames)
+    assert sum(frames) < len(report.own_late_ms)
     assert [call.is_recorded for call in report.calls] == [False, False, True, False, True]
     assert [(share.number, share.pid) for share in report.shares] == [(1, os.getpid())]
     assert report.calls[0].ends - report.calls[0].begins > 0.3
@@ -468,19 +472,47 @@ def test_what_a_share_did_wrong_is_said(
 
 
 @pytest.mark.parametrize(
-    ("waited", "advice"),
+    ("busy", "waited", "machine", "advice"),
     [
-        (None, "Make fewer calls from one process"),
-        (0.1, "Make fewer calls from one process"),
-        (0.39, "Make fewer calls from one process"),  # it is busy itself, with another thread
-        (0.6, "It waited for a core 60% of the time, and used 40% of one: end other programs"),
+        (0.4, None, None, "Make fewer calls from one process, which used 40% of a core, or divide"),
+        (0.4, 0.1, 0.5, "Make fewer calls from one process, which used 40% of a core, or divide"),
+        (0.4, 0.39, None, "Make fewer calls from one process"),  # busy itself, with another thread
+        (0.9, 0.1, 0.97, "Make fewer calls: it used 90% of a core, and 97% of the whole machine"),
+        (0.4, 0.6, None, "It waited for a core 60% of the time, and used 40% of a core: end other"),
+        # A load of three calls on a machine that is busy with something else.
+        (0.05, 0.18, 1.0, "It waited for a core 18% of the time, and used 5% of a core: end other"),
+        (0.17, None, 1.0, "It used 17% of a core, of the whole machine 100% were in use: end othe"),
+        (0.17, 0.01, 0.4, "It used 17% of a core, so fewer calls may not help. Probably something"),
     ],
 )
-def test_late_frames_are_blamed_on_other_programs_that_had_the_core(
-    waited: float | None, advice: str
+def test_the_advice_for_late_frames_fits_their_cause(
+    busy: float, waited: float | None, machine: float | None, advice: str
 ) -> None:
-    [found] = object_to(replace(SHARE, own_late_ms=50.0, waited=waited), 0.0, is_compared=True)
+    share = replace(SHARE, own_late_ms=50.0, busy=busy, waited=waited, machine_busy=machine)
+    [found] = object_to(share, 0.0, is_compared=True)
     assert found.fix.startswith(advice)
+    may_divide = advice.startswith("Make fewer calls from one process")
+    assert may_divide == ("--workers" in found.fix)
+
+
+def test_no_report_of_a_run_shows_a_password() -> None:
+    order = replace(ORDER, url="ws://ann:pa55@localhost/media")
+    watch = Watch()
+    watch.stop.set()
+    report = build_report(order, 1, {}, [run_share(order, watch)])
+    assert report.url == "ws://localhost/media"
+    shown = f"{report!r}{report.to_json()}{report.to_junit()}{order!r}{order.make_plan(1)!r}"
+    assert "pa55" not in shown
+
+
+def test_progress_is_the_time_of_a_run_until_its_calls_end() -> None:
+    watch = Watch()
+    progress = _load_run._Progress(watch, 4, 10.0)
+    assert progress.measure(100.0) == 0.0
+    watch.begun = 1
+    assert [progress.measure(at) for at in (101.0, 106.0, 999.0)] == [0.0, 0.5, 0.99]
+    watch.begun = watch.ended = 4
+    assert progress.measure(107.0) == 1.0
 
 
 # Several processes.

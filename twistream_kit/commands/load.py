@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,7 +122,18 @@ def _add_load_options(load: argparse.ArgumentParser) -> None:
     load.add_argument(
         "--junit", type=Path, metavar="FILE", help="write the limits as test cases of JUnit"
     )
-    load.add_argument("--force", action="store_true", help="let --junit replace an existing file")
+    load.add_argument(
+        "--save-recorded",
+        type=Path,
+        metavar="DIR",
+        help="write what was heard in each recorded call, its messages and its report into a "
+        "folder of DIR, such as DIR/call-50",
+    )
+    load.add_argument(
+        "--force",
+        action="store_true",
+        help="let --junit and --save-recorded replace existing files",
+    )
 
 
 def _parse_percent(text: str) -> float:
@@ -139,6 +151,8 @@ def _load(arguments: argparse.Namespace) -> int:
 
     if arguments.junit:
         check_junit(arguments.junit, overwrite=arguments.force)
+    if arguments.save_recorded:
+        _check_folder(arguments)
     try:
         report = _run_load(arguments)
     except CallRefused as error:
@@ -152,9 +166,42 @@ def _load(arguments: argparse.Namespace) -> int:
     print_text(report.to_json().rstrip() if arguments.json else report)
     if arguments.junit:
         write_text(report.to_junit(), arguments.junit, overwrite=arguments.force)
+    if arguments.save_recorded:
+        _save_recorded(report, arguments.save_recorded, overwrite=arguments.force)
     if report.is_interrupted:
         return INTERRUPTED
     return FINE if report.ok else OBJECTIONS
+
+
+def _check_folder(arguments: argparse.Namespace) -> None:
+    """Find out before the run whether recorded calls can be saved.
+
+    Raises:
+        SettingsError: If there is a file in place of the folder, or no call is recorded.
+        TwistreamError: If one of the files exists, and none may be replaced.
+    """
+    from twistream_kit.simulator.load import choose_recorded
+    from twistream_kit.simulator.report import list_files
+
+    folder: Path = arguments.save_recorded
+    if folder.exists() and not folder.is_dir():
+        raise SettingsError(f"{folder} is not a folder", fix="Name one; it is made if need be")
+    if not arguments.sample:
+        problem = "--save-recorded saves recorded calls, and --sample 0 records none"
+        raise SettingsError(problem, fix="Give --sample 1 or more, or leave --save-recorded out")
+    if 0 < arguments.sample <= arguments.calls:  # otherwise it is refused by the run
+        for number in choose_recorded(arguments.calls, arguments.sample):
+            list_files(folder / f"call-{number}", overwrite=arguments.force)
+
+
+def _save_recorded(report: LoadReport, folder: Path, *, overwrite: bool) -> None:
+    from twistream_kit.simulator.report import save_report
+
+    for number, recorded in sorted(report.recorded.items()):
+        for file in save_report(recorded, folder / f"call-{number}", overwrite=overwrite):
+            print_text(f"saved {file}", file=sys.stderr)
+    if not report.recorded:
+        print_text(f"no call was recorded to its end: nothing saved in {folder}", file=sys.stderr)
 
 
 def _run_load(arguments: argparse.Namespace) -> LoadReport:

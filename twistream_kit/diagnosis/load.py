@@ -407,7 +407,8 @@ class LoadReport:
         if waits and max(waits) >= LEAST_WAIT:
             said["callers' core"] += f"; waited for it {max(waits):.0%} of the time"
         if self.recorded:
-            said["recorded"] = f"call {', '.join(map(str, self.recorded))}: report.recorded[number]"
+            numbers = ", ".join(map(str, self.recorded))
+            said["recorded"] = f"call {numbers}: report.recorded[number], --save-recorded DIR"
         return said
 
     def to_dict(self) -> dict[str, Any]:

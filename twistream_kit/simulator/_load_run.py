@@ -6,6 +6,7 @@ first, by tasks that keep every worker busy for a moment; then all shares get on
 
 from __future__ import annotations
 
+import math
 import socket
 import sys
 import threading
@@ -18,7 +19,13 @@ from typing import Any, TypeVar
 
 from twistream_kit.diagnosis.histogram import Histogram
 from twistream_kit.diagnosis.load import LoadReport
-from twistream_kit.errors import NoResultYet, Objection, TwistreamError, WrongState
+from twistream_kit.errors import (
+    NoResultYet,
+    Objection,
+    TwistreamError,
+    WrongState,
+    hide_user,
+)
 from twistream_kit.listing import Series
 from twistream_kit.pending import Pending, ReentrantLoop, Subject, get_running_loop
 from twistream_kit.simulator._load_link import Counts, ShareListener
@@ -75,15 +82,25 @@ class LoadRun(Pending[LoadReport]):
         watch: The run, as it is seen from here.
         calls: How many calls are to be made.
         progress: Whether `result` shows how far it is.
+        seconds: How long the run takes if no call ends early, from its first call on.
 
     Attributes:
         watch: The run, as it is seen from here.
     """
 
-    def __init__(self, subject: Subject, watch: Watch, calls: int, *, progress: bool) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        watch: Watch,
+        calls: int,
+        *,
+        progress: bool,
+        seconds: float = math.inf,
+    ) -> None:
         super().__init__(None, subject)
         self.watch = watch
         self._calls = calls
+        self._seconds = seconds
         self._progress = progress
 
     def stop(self) -> None:
@@ -118,7 +135,7 @@ class LoadRun(Pending[LoadReport]):
             return super().result(_STOP_SECONDS)
 
     def _show_progress(self, timeout: float | None) -> None:
-        show = _choose_progress(self.watch, self._calls)
+        show = _choose_progress(self.watch, self._calls, self._seconds)
         until = None if timeout is None else time.monotonic() + timeout
         try:
             while not self.done() and (until is None or time.monotonic() < until):
@@ -137,7 +154,7 @@ def _is_nested() -> bool:
     return isinstance(get_running_loop(), ReentrantLoop)
 
 
-def _choose_progress(watch: Watch, calls: int) -> Callable[[bool], None]:
+def _choose_progress(watch: Watch, calls: int, seconds: float) -> Callable[[bool], None]:
     """Return what shows how far a run is: a bar, or a line each second where there is no terminal.
 
     It is given whether the run has ended.
@@ -147,18 +164,33 @@ def _choose_progress(watch: Watch, calls: int) -> Callable[[bool], None]:
     is_notebook = any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)
     if not (sys.stderr.isatty() or is_notebook):
         return _Lines(watch, calls).show
-    bar = tqdm(
-        total=calls, desc="calls", unit="call", bar_format="{l_bar}{bar}| {elapsed}{postfix}"
-    )
+    bar = tqdm(total=1.0, desc="calls", bar_format="{l_bar}{bar}| {elapsed}{postfix}")
+    done = _Progress(watch, calls, seconds)
 
     def show(is_over: bool) -> None:
-        bar.set_postfix_str(_describe(watch), refresh=False)
-        bar.update(watch.ended - bar.n)
+        ended = f"{watch.ended} of {calls} ended, {_describe(watch)}"
+        bar.set_postfix_str(ended, refresh=False)
+        bar.update(done.measure(time.monotonic()) - bar.n)
         bar.refresh()
         if is_over:
             bar.close()
 
     return show
+
+
+class _Progress:
+    """How much of a run is done: by the calls that have ended, or else by its time."""
+
+    def __init__(self, watch: Watch, calls: int, seconds: float) -> None:
+        self._watch, self._calls, self._seconds = watch, calls, seconds
+        self._began: float | None = None
+
+    def measure(self, now: float) -> float:
+        """Return the share that is done, 0 to 1; 1 only if all calls have ended."""
+        if self._began is None and self._watch.begun:
+            self._began = now
+        passed = 0.0 if self._began is None else (now - self._began) / max(self._seconds, 0.001)
+        return max(self._watch.ended / self._calls, min(passed, 0.99))
 
 
 class _Lines:
@@ -488,7 +520,7 @@ def build_report(
     notes = [each for result in results for each in result.notes]
     notes += [*note_silent_callers(made), *note_early_answers(made)]
     return LoadReport(
-        url=order.url,
+        url=hide_user(order.url),
         asked=calls,
         seconds=max((result.seconds for result in results), default=0.0),
         calls=Series.of(made, "calls"),

@@ -72,7 +72,7 @@ class ShareOrder:
 
     number: int
     run: int
-    url: str
+    url: str = field(repr=False)  # it may hold a password
     starts: Mapping[int, float]
     seconds: float
     begin_at: float | None
@@ -191,6 +191,18 @@ def run_share(order: ShareOrder, watch: Watch | None = None) -> ShareResult:
     """Make the calls of a share, and return what was measured; an interrupt ends it early."""
     with shorten_collections():
         return _ShareRun(order, watch or Watch()).run()
+
+
+class _PartOf(Lateness):
+    """How late the frames of one call were, which are counted with those of all calls as well."""
+
+    def __init__(self, whole: Lateness) -> None:
+        super().__init__()
+        self._whole = whole
+
+    def record(self, seconds: float) -> None:
+        super().record(seconds)
+        self._whole.record(seconds)
 
 
 @dataclass(slots=True)
@@ -371,7 +383,10 @@ class _ShareRun:
     async def _make_call(self, call: _BegunCall, shared: SharedLoop) -> None:
         try:
             call.task, call.loop = asyncio.current_task(), asyncio.get_running_loop()
-            call.run = CallRun(call.plan, shared, self._watch.lateness)
+            lateness = self._watch.lateness
+            if call.plan.is_recorded:  # its report says how late its own frames were
+                lateness = _PartOf(lateness)
+            call.run = CallRun(call.plan, shared, lateness)
             call.make_report = await call.run.run()
         except asyncio.CancelledError:
             if not call.is_cut_short:

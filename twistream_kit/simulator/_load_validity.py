@@ -11,8 +11,14 @@ from twistream_kit.simulator._causes import NOBODY_SPOKE
 MOST_LATE_MS = 10.0
 """Own frames that are later than this (99th percentile) make a run invalid."""
 
-MOST_WAITED = 0.2
-"""One that waits for a core for more of the time than this shares it with other programs."""
+LEAST_WAITED = 0.05
+"""One that waits for a core for less of the time than this has it for itself."""
+
+LEAST_BUSY = 0.3
+"""One that uses less of a core than this is not late because it has too much to do."""
+
+MACHINE_IS_FULL = 0.9
+"""With more of all cores in use than this there is none for another process."""
 
 MOST_BUSY = 0.95
 """A process that uses more of a core than this has no time left for another call."""
@@ -49,7 +55,8 @@ def object_to(share: LoadShare, jump: float, *, is_compared: bool) -> list[Objec
         add(
             f"used {share.busy:.0%} of a core",
             "Its process had no time left, for a server inside it neither",
-            "Divide the calls: executor=, workers=; let the server run in a process of its own",
+            "Divide the calls: executor=, workers= (--workers); let the server run in a process of "
+            "its own",
         )
     if abs(jump) > MOST_JUMP_SECONDS:
         add(
@@ -61,7 +68,7 @@ def object_to(share: LoadShare, jump: float, *, is_compared: bool) -> list[Objec
         add(
             f"began {share.late_seconds:.1f} s late",
             "Its calls were not all there beside those of the others",
-            "Have a free worker for each share (workers=), and run it again",
+            "Have a free worker for each share (workers=, --workers), and run it again",
         )
     if not is_compared:
         add(
@@ -73,18 +80,41 @@ def object_to(share: LoadShare, jump: float, *, is_compared: bool) -> list[Objec
 
 
 def _find_remedy(share: LoadShare) -> str:
-    """Return what to do about own frames that were late: whose fault it was, where that is known.
+    """Return what to do about own frames that were late: whose fault it was, as far as is known.
 
     A process that takes little of a core, and has to wait for it, is not the one that has too much
-    to do.
+    to do; and another process is no help where no core is free.
     """
-    divide = "Make fewer calls from one process, or divide them: executor=, workers="
-    if share.waited is None or share.waited < MOST_WAITED or share.waited < share.busy:
-        return divide
+    used = f"used {share.busy:.0%} of a core"
+    machine = share.machine_busy
+    is_full = machine is not None and machine >= MACHINE_IS_FULL
+    waited = 0.0 if share.waited is None else share.waited
+    if waited >= LEAST_WAITED and waited > share.busy:
+        return f"It waited for a core {waited:.0%} of the time, and {used}: {_FREE_THE_MACHINE}"
+    if share.busy >= LEAST_BUSY:
+        if is_full:
+            return (
+                f"Make fewer calls: it {used}, and {machine:.0%} of the whole machine is in use, "
+                "so more processes on it would not help; workers on other machines would "
+                "(executor=)"
+            )
+        return (
+            f"Make fewer calls from one process, which {used}, or divide them: executor=, workers= "
+            "(--workers)"
+        )
+    if is_full:
+        return f"It {used}, of the whole machine {machine:.0%} were in use: {_FREE_THE_MACHINE}"
     return (
-        f"It waited for a core {share.waited:.0%} of the time, and used {share.busy:.0%} of one: "
-        "end other programs on this machine, or let the server run on another one"
+        f"It {used}, so fewer calls may not help. Probably something else held it up: other "
+        "programs, a server or another long computation in the same process, or a machine that "
+        "slept; end those, and run it again"
     )
+
+
+_FREE_THE_MACHINE = (
+    "end other programs on this machine, or let the server run on another one; dividing the calls "
+    "would not help"
+)
 
 
 def object_to_lost(number: int, problem: str) -> Objection:

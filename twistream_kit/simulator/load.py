@@ -152,7 +152,7 @@ def simulate_calls(
             seconds=seconds,
             begin_at=None,
             offsets={},
-            recorded=frozenset(calls - place * calls // sample for place in range(sample)),
+            recorded=frozenset(choose_recorded(calls, sample)),
             script=_make_script(say, press, script),
             seed=seed,
             parameters=parameters,
@@ -176,9 +176,16 @@ def simulate_calls(
         else f"ends by itself {longest} s after its last share has begun, or by stop()",
         kind=LoadReport,
     )
-    pending = LoadRun(subject, watch, calls, progress=bool(progress))
+    pending = LoadRun(
+        subject, watch, calls, progress=bool(progress), seconds=seconds + ramp_seconds
+    )
     begin_thread(THREAD_NAME, _run, pending, orders, executor, watch, wanted)
     return pending
+
+
+def choose_recorded(calls: int, sample: int) -> list[int]:
+    """Return the numbers of the calls that are recorded: the last one, and others before it."""
+    return sorted(calls - place * calls // sample for place in range(sample))
 
 
 def _run(

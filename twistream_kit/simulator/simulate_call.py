@@ -212,9 +212,9 @@ def make_plan(
 
 @dataclass(frozen=True, slots=True)
 class CallerPlan:
-    """The actions of the caller in one simulated call.  No repr shows the token."""
+    """The actions of the caller in one simulated call.  No repr shows the token or a password."""
 
-    url: str
+    url: str = field(repr=False)
     say: bytes
     press: str
     script: Script | None
