@@ -13,6 +13,7 @@ from twistream_kit.commands.terminal import print_text
 from twistream_kit.errors import CallRefused, SettingsError
 
 if TYPE_CHECKING:
+    from twistream_kit.audio.clip import Clip
     from twistream_kit.pending import Pending
 
 _Result = TypeVar("_Result")
@@ -61,6 +62,29 @@ def add_auth_token(command: argparse.ArgumentParser) -> None:
         metavar="VARIABLE",
         help="sign the handshake with the token in this environment variable",
     )
+
+
+def check_script(arguments: argparse.Namespace) -> None:
+    """Refuse --say and --press beside --script.
+
+    Raises:
+        SettingsError: If there are both.
+    """
+    if arguments.script and (arguments.say or arguments.press):
+        problem = "--script says all that the caller does, and --say or --press is given too"
+        raise SettingsError(problem, fix="Make them steps of the script")
+
+
+def load_voice(path: Path | None) -> Clip | None:
+    """Return the sound of --say, and say on stderr what is missing of it."""
+    from twistream_kit.audio.load import load_clip
+
+    if path is None:
+        return None
+    voice = load_clip(path)
+    if voice.missing_seconds:
+        print_text(f"{path} is cut off: {voice.missing_seconds:.2f} s missing", file=sys.stderr)
+    return voice
 
 
 def parse_limit(text: str) -> float:

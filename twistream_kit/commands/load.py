@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from twistream_kit.commands._call_options import (
     add_html,
     add_lines,
     check_html,
+    check_script,
+    load_voice,
     parse_limit,
     parse_parameters,
     read_lines,
@@ -61,7 +64,20 @@ def _add_load_options(load: argparse.ArgumentParser) -> None:
         help="begin the calls one after the other within so many seconds; 5 if left out",
     )
     load.add_argument(
-        "--script", type=Path, metavar="FILE", help="let each caller act as this TOML file says"
+        "--say",
+        type=Path,
+        metavar="FILE",
+        help="play this sound file as the voice of each caller; without it, --press and --script "
+        "all are silent, and a server that echoes or waits for speech sends nothing to be heard",
+    )
+    load.add_argument(
+        "--press", default="", metavar="KEYS", help="press these keys, of 0123456789*#ABCD"
+    )
+    load.add_argument(
+        "--script",
+        type=Path,
+        metavar="FILE",
+        help="let each caller act as this TOML file says, instead of --say and --press",
     )
     load.add_argument(
         "--seed", type=int, default=0, metavar="N", help="decide what the script leaves to chance"
@@ -108,9 +124,18 @@ def _add_load_options(load: argparse.ArgumentParser) -> None:
     load.add_argument(
         "--junit", type=Path, metavar="FILE", help="write the limits as test cases of JUnit"
     )
+    load.add_argument(
+        "--save-recorded",
+        type=Path,
+        metavar="DIR",
+        help="write what was heard in each recorded call, its messages and its report into a "
+        "folder of DIR, such as DIR/call-50",
+    )
     add_html(load)
     load.add_argument(
-        "--force", action="store_true", help="let --junit and --html replace an existing file"
+        "--force",
+        action="store_true",
+        help="let --junit, --html and --save-recorded replace existing files",
     )
     load.add_argument(
         "--verbose", action="store_true", help="print every reason for which calls failed"
@@ -127,12 +152,28 @@ def _parse_percent(text: str) -> float:
     return percent
 
 
-def _load(arguments: argparse.Namespace) -> int:
+def _check_targets(arguments: argparse.Namespace) -> None:
+    """Find out before the run whether its files can be written."""
     from twistream_kit.simulator.report import check_junit
 
     if arguments.junit:
         check_junit(arguments.junit, overwrite=arguments.force)
     check_html(arguments)
+    if arguments.save_recorded:
+        _check_folder(arguments)
+
+
+def _write_files(report: LoadReport, arguments: argparse.Namespace) -> None:
+    if arguments.junit:
+        write_text(report.to_junit(), arguments.junit, overwrite=arguments.force)
+    if arguments.html:
+        write_text(_build_page(report), arguments.html, overwrite=arguments.force)
+    if arguments.save_recorded:
+        _save_recorded(report, arguments.save_recorded, overwrite=arguments.force)
+
+
+def _load(arguments: argparse.Namespace) -> int:
+    _check_targets(arguments)
     try:
         report = _run_load(arguments)
     except CallRefused as error:
@@ -145,10 +186,7 @@ def _load(arguments: argparse.Namespace) -> int:
         raise SettingsError(str(error)) from error
     said = report.to_text(verbose=arguments.verbose, in_shell=True)
     print_text(report.to_json().rstrip() if arguments.json else said)
-    if arguments.junit:
-        write_text(report.to_junit(), arguments.junit, overwrite=arguments.force)
-    if arguments.html:
-        write_text(_build_page(report), arguments.html, overwrite=arguments.force)
+    _write_files(report, arguments)
     if report.is_interrupted:
         return INTERRUPTED
     return FINE if report.ok else OBJECTIONS
@@ -167,6 +205,37 @@ def _build_page(report: LoadReport) -> str:
     )
 
 
+def _check_folder(arguments: argparse.Namespace) -> None:
+    """Find out before the run whether recorded calls can be saved.
+
+    Raises:
+        SettingsError: If there is a file in place of the folder, or no call is recorded.
+        TwistreamError: If one of the files exists, and none may be replaced.
+    """
+    from twistream_kit.simulator.load import choose_recorded
+    from twistream_kit.simulator.report import list_files
+
+    folder: Path = arguments.save_recorded
+    if folder.exists() and not folder.is_dir():
+        raise SettingsError(f"{folder} is not a folder", fix="Name one; it is made if need be")
+    if not arguments.sample:
+        problem = "--save-recorded saves recorded calls, and --sample 0 records none"
+        raise SettingsError(problem, fix="Give --sample 1 or more, or leave --save-recorded out")
+    if 0 < arguments.sample <= arguments.calls:  # otherwise it is refused by the run
+        for number in choose_recorded(arguments.calls, arguments.sample):
+            list_files(folder / f"call-{number}", overwrite=arguments.force)
+
+
+def _save_recorded(report: LoadReport, folder: Path, *, overwrite: bool) -> None:
+    from twistream_kit.simulator.report import save_report
+
+    for number, recorded in sorted(report.recorded.items()):
+        for file in save_report(recorded, folder / f"call-{number}", overwrite=overwrite):
+            print_text(f"saved {file}", file=sys.stderr)
+    if not report.recorded:
+        print_text(f"no call was recorded to its end: nothing saved in {folder}", file=sys.stderr)
+
+
 def _run_load(arguments: argparse.Namespace) -> LoadReport:
     from concurrent.futures import ProcessPoolExecutor
     from contextlib import ExitStack
@@ -174,6 +243,7 @@ def _run_load(arguments: argparse.Namespace) -> LoadReport:
 
     from twistream_kit.simulator.load import simulate_calls
 
+    check_script(arguments)
     limits = {name: getattr(arguments, option) for option, (name, _, _) in _LOAD_LIMITS.items()}
     token = arguments.auth_token_from
     with ExitStack() as stack:
@@ -192,6 +262,8 @@ def _run_load(arguments: argparse.Namespace) -> LoadReport:
             arguments.calls,
             seconds=arguments.seconds,
             ramp_seconds=arguments.ramp,
+            say=load_voice(arguments.say),
+            press=arguments.press,
             script=arguments.script,
             seed=arguments.seed,
             parameters=_NumberedParameters(parse_parameters(arguments.param)),

@@ -320,7 +320,7 @@ class LoadReport:
             said["callers' core"] = core
         if self.recorded:
             said["recorded"] = f"call {', '.join(map(str, self.recorded))}"
-            said["recorded"] += ", its sound reviewed" if in_shell else ": report.recorded[number]"
+            said["recorded"] += ": --save-recorded DIR" if in_shell else ": report.recorded[number]"
         return said
 
     def _describe_core(self) -> str:
