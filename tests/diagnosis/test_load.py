@@ -250,6 +250,8 @@ def test_a_run_that_was_ended_says_so():
     assert [[part.tag for part in case][-1] for case in cases] == ["skipped", "skipped"]
     asked = replace(one, limits=check_limits({"response_ms": 800}))
     assert asked.verdict == "ended early, after 1 of 50 calls: 1 limit not measured"
+    late = replace(one, invalid=Series.of([Objection(None, "share 1", "was late")], "objections"))
+    assert late.verdict.endswith("little of the server; ended early, after 1 of 50 calls")
     assert "1 of 50 to ws://localhost:1/media" in repr(one)
     assert report([]).verdict == "no call was made"
 

@@ -251,12 +251,14 @@ class LoadReport:
         """Whether it is `ok`, in words."""
         if not self.calls:
             return "no call was made"
+        early = f"ended early, after {self.describe_made()}" if self.is_interrupted else ""
         if not self.valid:
-            return "invalid: the figures say little of the server"
+            said = "invalid: the figures say little of the server"
+            return f"{said}; {early}" if early else said
         wrong = self.describe_limits()
         said = wrong or "no limit exceeded"
-        if self.is_interrupted:
-            return f"ended early, after {self.describe_made()}: {said}"
+        if early:
+            return f"{early}: {said}"
         return f"not ok: {said}" if wrong else "ok"
 
     def describe_limits(self) -> str:

@@ -178,7 +178,7 @@ def note_early_answers(calls: Sequence[LoadCall]) -> list[Objection]:
             f"is less than 0 for {early} of {len(times)} answers: they began before the caller had "
             "ended",
             "That is no fast answer but an echo, or a server that talks over the caller; a limit "
-            "is for late answers, and these pass it",
+            "is for late answers, and these keep it",
             "Look at the turns of a recorded call: report.recorded[number].turns",
             "note",
         )
