@@ -507,7 +507,7 @@ def test_no_report_of_a_run_shows_a_password() -> None:
 
 def test_progress_is_the_time_of_a_run_until_its_calls_end() -> None:
     watch = Watch()
-    progress = _load_run._Progress(watch, 4, 10.0)
+    progress = _load_run._RunProgress(watch, 4, 10.0)
     assert progress.measure(100.0) == 0.0
     watch.begun = 1
     assert [progress.measure(at) for at in (101.0, 106.0, 999.0)] == [0.0, 0.5, 0.99]
@@ -708,7 +708,7 @@ def test_shares_that_are_all_lost_or_of_which_one_fails_end_the_run(
         shares.collect()
 
 
-def test_where_one_share_fails_the_others_are_told_to_end(shares: _load_run._Collection) -> None:
+def test_where_one_share_fails_the_others_are_stopped(shares: _load_run._Collection) -> None:
     ends: Future[Any] = Future()
     cast("Any", shares)._listener.stop.side_effect = lambda: ends.set_result(
         Mock(calls=[], share=SHARE)

@@ -165,7 +165,7 @@ def _choose_progress(watch: Watch, calls: int, seconds: float) -> Callable[[bool
     if not (sys.stderr.isatty() or is_notebook):
         return _Lines(watch, calls).show
     bar = tqdm(total=1.0, desc="calls", bar_format="{l_bar}{bar}| {elapsed}{postfix}")
-    done = _Progress(watch, calls, seconds)
+    done = _RunProgress(watch, calls, seconds)
 
     def show(is_over: bool) -> None:
         ended = f"{watch.ended} of {calls} ended, {_describe(watch)}"
@@ -178,7 +178,7 @@ def _choose_progress(watch: Watch, calls: int, seconds: float) -> Callable[[bool
     return show
 
 
-class _Progress:
+class _RunProgress:
     """How much of a run is done: by the calls that have ended, or else by its time."""
 
     def __init__(self, watch: Watch, calls: int, seconds: float) -> None:
@@ -505,7 +505,7 @@ def build_report(
         limits: What the figures are held against.
         results: What came back.
         lost: An objection for each share that did not.
-        is_stopped: Whether the run was told to end.
+        is_stopped: Whether the run was stopped.
     """
     results = sorted(results, key=lambda result: result.share.number)
     own, idle, loaded = Histogram(), Histogram(), Histogram()

@@ -148,11 +148,11 @@ class ShareResult:
     is_interrupted: bool
     notes: tuple[Objection, ...] = ()
     refused: int = 0
-    refusal: Refusal | None = None
+    refusal: CallRefusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class CallRefusal:
     """Why a call was refused; it can be pickled, which `CallRefused` cannot.
 
     Attributes:
@@ -254,7 +254,7 @@ class _ShareRun:
         self._waited: float | None = None
         self._began = 0.0
         self._is_interrupted = False
-        self._refusal: Refusal | None = None
+        self._refusal: CallRefusal | None = None
 
     def run(self) -> ShareResult:
         order = self._order
@@ -403,7 +403,7 @@ class _ShareRun:
             call.failure = error.problem
             call.repair = join_sentences(error.consequence, error.fix)
             self._watch.refused += 1
-            self._refusal = self._refusal or Refusal(error.code or 0, error.problem, error.fix)
+            self._refusal = self._refusal or CallRefusal(error.code or 0, error.problem, error.fix)
         except BaseException as error:  # noqa: BLE001 - it is the result of the call
             call.failure = f"{type(error).__name__}: {error}"
         finally:

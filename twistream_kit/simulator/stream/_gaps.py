@@ -65,7 +65,7 @@ class GapMeter:
             self._marks += marks
             self._has_end = bool(marks) and is_last
 
-    def go_on(self, upcoming: bytes) -> None:
+    def note_resumption(self, upcoming: bytes) -> None:
         """Note that sound goes on after a silence.
 
         Args:

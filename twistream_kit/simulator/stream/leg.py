@@ -45,7 +45,7 @@ TALKS_ON_ONE_WAY_STREAM = (
 
 _SILENT_BYTES = b"\xff\x7f"
 
-_PEEKED_BYTES = 800
+_LOOK_AHEAD_BYTES = 800
 """As much of what follows a silence as is looked at, to know whether it is a gap."""
 
 DIGITS = frozenset("0123456789*#ABCD")
@@ -293,7 +293,7 @@ class StreamLeg:
             return SILENT_FRAME, []
         gaps, playout = self._gaps, self.playout
         if gaps.empty_frames:
-            gaps.go_on(playout.peek(_PEEKED_BYTES))
+            gaps.note_resumption(playout.read_next(_LOOK_AHEAD_BYTES))
         self.played_frames += 1
         frame, names = playout.play(FRAME_BYTES)
         gaps.pass_sound(frame, len(names), is_last=not len(playout))
@@ -403,7 +403,7 @@ class PlayoutBuffer:
         """The marks that have not come back, in the order sent."""
         return [name for _, name in self._marks]
 
-    def peek(self, size: int) -> bytes:
+    def read_next(self, size: int) -> bytes:
         """Return the next `size` bytes, or what there is, and leave them."""
         return bytes(self._audio[:size])
 
