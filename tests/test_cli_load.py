@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -77,7 +78,8 @@ def test_load_prints_json_and_writes_junit_and_limits_decide_the_exit_code(
         # The server answers no question: there is no script that asks one.
         code, out, err = run(
             url, *SHORT, "--param", "customer=c{call}", "--max-response", 800, "--json", "--junit",
-            junit, "--line", "call_centre", "--line-seed", 3,
+            junit, "--line", "call_centre", "--line-seed", 3, "--save-recorded", tmp_path / "calls",
+            "--html", tmp_path / "load.html",
         )  # fmt: skip
     report = json.loads(out)
     assert sorted(customers) == ["c1", "c2", "c3"]
@@ -87,9 +89,50 @@ def test_load_prints_json_and_writes_junit_and_limits_decide_the_exit_code(
     assert report["line"].startswith("Line('call_centre', seed=3): 30 ms of delay;")
     assert report["cases"]["response_ms"] == "no call has shown such a time"
     assert f"saved {junit}" in err
+    saved = tmp_path / "calls" / "call-3"
+    assert sorted(path.name for path in saved.iterdir()) == [
+        "heard.wav", "messages.jsonl", "report.json",
+    ]  # fmt: skip
+    assert f"saved {saved / 'heard.wav'}" in err
     assert "3 of 3 calls ended" in err
+    page = (tmp_path / "load.html").read_text("utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    assert "no call has shown such a time" in page
+    assert "report.recorded" not in page
+    assert page.count('src="data:image/png;base64,') == 1
+    assert not re.search(r"(?:src|href)=.(?!data:)", page), "nothing is fetched"
     cases = ElementTree.parse(junit).getroot().iter("testcase")
-    assert [case.get("name") for case in cases] == ["valid", "failed_percent", "response_ms"]
+    # On a busy machine the run is invalid, and what is skipped for that stands last.
+    assert {case.get("name") for case in cases} == {"valid", "failed_percent", "response_ms"}
+
+
+def test_load_of_a_server_that_is_down_says_so_at_once_and_exits_with_3(
+    run: Run, unused_tcp_port: int, tmp_path: Path
+) -> None:
+    junit = tmp_path / "load.xml"
+    code, out, err = run(
+        f"ws://127.0.0.1:{unused_tcp_port}/media", "--ramp", 600, "--max-late", 1, "--junit", junit
+    )
+    assert (code, out) == (3, "")
+    assert "Is the server running, and on this port?" in err
+    [case] = ElementTree.parse(junit).getroot().iter("testcase")
+    assert [child.tag for child in case] == ["error"]
+
+
+def test_load_replaces_no_recording_and_finds_out_before_the_run(run: Run, tmp_path: Path) -> None:
+    heard = tmp_path / "call-50" / "heard.wav"
+    heard.parent.mkdir()
+    heard.write_bytes(b"old")
+    for folder, options, sentence in (
+        (tmp_path, (), f"{heard} exists"),
+        (heard, (), f"{heard} is not a folder"),
+        (tmp_path / "new", ("--sample", 0), "--sample 0 records none"),
+    ):
+        code, out, err = run("ws://127.0.0.1:9/media", "--save-recorded", folder, *options)
+        assert sentence in err
+        assert (code in (1, 2), out) == (True, "")
+        assert "calls ended" not in err
+    assert heard.read_bytes() == b"old"
 
 
 def test_load_of_another_machine_needs_remote(run: Run) -> None:
@@ -107,6 +150,9 @@ def test_load_of_another_machine_needs_remote(run: Run) -> None:
         (("--max-response", 0.8), "'0.8' is no limit"),
         (("--workers", 0), "workers is 0"),
         (("--script", "missing.toml"), "missing.toml"),
+        (("--say", "missing.wav"), "missing.wav"),
+        (("--press", "x"), "press has 'x'"),
+        (("--press", 5, "--script", "talk.toml"), "--script says all that the caller does"),
         (("--line", "moble"), "the nearest is 'mobile'"),
         (("--line-seed", 3), "--line-seed decides what a line does by chance"),
         (("--param", "customer"), "--param takes NAME=VALUE"),
@@ -116,6 +162,13 @@ def test_load_of_another_machine_needs_remote(run: Run) -> None:
         (("--minutes", 5, "--max-memory-growth", 0), "'0' is no growth: give a number above 0"),
         (("--minutes", 5, "--max-memory-growth", 9), "no process is measured; give pid= (--pid)"),
         (("--minutes", 5, "--pid", 2**31 - 1), "process 2147483647 cannot be read"),
+        (
+            ("--max-respnse", 800),
+            "unrecognized arguments: --max-respnse 800; the nearest is --max-r",
+        ),
+        (("--html", "missing/load.html"), "missing is not a folder"),
+        (("--html", "README.md"), "README.md"),
+        (("--html", "x.xml", "--junit", "./x.xml"), "--html and --junit are both x.xml"),
     ],
 )
 def test_options_of_load_that_make_no_sense_are_usage_errors(

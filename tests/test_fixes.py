@@ -654,7 +654,12 @@ NOT_APPLIED = {
     "simulator._load_run": {
         "With Dask, give client.get_executor(pure=False)": "tests/simulator/test_load.py runs it",
     },
-    "simulator._load_validity": {"Let the workers connect to this machine": _THE_NETWORK},
+    "simulator._load_validity": {
+        "Let the workers connect to this machine": "it is the network of the user's machines",
+        "Let them speak": "tests/simulator/test_load.py does it for an echo",
+        "Look at the turns of a recorded call": _SERVER,
+        "See whether the workers of the executor run": "they are another program's",
+    },
     "protocol.twiml": {
         "Give a wss:// URL": _THE_HOST,
         "Write wss://host/path": _THE_HOST,
@@ -687,6 +692,7 @@ NOT_APPLIED = {
         "Look at what the server does before it": _SERVER,
         "Look at who ended the call": _SERVER,
         "Give the call a longer seconds": "a length that the user chose",
+        "Step {} (listen) has heard": "which of the two is meant is for the author to say",
     },
     "simulator.call.twiml": {"Try it with an account": _NO_ACCOUNT},
     "simulator.rest.call_request": {
@@ -695,6 +701,7 @@ NOT_APPLIED = {
         "Leave one of the two out": _OF_A_REQUEST,
     },
     "simulator.simulate_call": {
+        "Send sound as it is to be heard": _SERVER,
         "Pass values as <Parameter>": "which of the values the server needs is not known",
     },
     "live.inspector.stream": {

@@ -498,6 +498,11 @@ NOT_APPLIED: dict[str, dict[str, str]] = {
         "Check the recording; `kit.plot_waveform(kit.load_clip(path))` shows it": _FOR_A_PERSON,
         "Send kit.load_clip(path).payload": "a file with a header is right as a file",
     },
+    "simulator._load_run": {
+        "Give an Executor of concurrent.futures, such as ProcessPoolExecutor(2)": (
+            "tests/simulator/test_load.py makes calls with one"
+        ),
+    },
     "diagnosis._answer_pages": {
         "Host the server elsewhere": _PUBLIC,
         "Use another tunnel": _PUBLIC,

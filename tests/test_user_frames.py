@@ -365,7 +365,7 @@ def test_nothing_public_raises_a_bare_builtin():
         "live/server/server.py": "raised to websockets",
         "live/settings/secret.py": "an attribute that cannot be set",
         "live/dialling/number_route.py": "a TimeoutError between two threads, caught there",
-        "simulator/_load_link.py": "an OSError, as of a socket, caught there",
+        "simulator/_load_link.py": "an OSError that ends one connection, caught there",
         "simulator/call/streams.py": "a SID that only the simulator asks for",
         "notebook/widgets/_javascript.py": "a fault in our own files",
         "notebook/widgets/phone.py": "a message of the page",

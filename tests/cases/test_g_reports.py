@@ -86,7 +86,8 @@ def test_g02_a_server_that_returns_closed_before_anything_was_heard(reports):
 def test_g03_a_silent_server_is_fine_only_where_it_is_expected(reports):
     report = reports["g03.py"]
     assert not report.ok
-    assert only_objection(report).problem == "the server sent no message"
+    problem = only_objection(report).problem
+    assert problem == "the server sent no message, and the caller said nothing"
     assert reports["g03.py, silence expected"].ok
 
 
@@ -330,7 +331,7 @@ async def test_silence_says_which_kind_of_silence_it_is():
         await listen(connection)
 
     for handler, words in (
-        (sends_silence, "the server sent nothing but silence (media 1)"),
+        (sends_silence, "the server sent nothing but silence, and the caller said nothing"),
         (only_marks, "the server sent no media message"),
         (clears, "a clear removed all sound before any of it was heard"),
     ):

@@ -69,7 +69,7 @@ def test_calls_that_failed_are_counted_over_the_waves():
     report = soak_of(20, waves=waves_of(20, failed=3), failures={"refused": 3})
     assert (report.failed, report.ok) == (3, False)
     assert report.failed_percent == pytest.approx(100 * 3 / 400)
-    assert "0.75 %, and 0 % is the limit" in report.list_cases()["failed_percent"]
+    assert "0.8 %, and 0 % is the limit" in report.list_cases()["failed_percent"]
     assert "  3 × refused" in str(report)
 
 

@@ -121,7 +121,7 @@ def _about_us(text: str) -> str:
     ours = [
         number
         for number, line in enumerate(lines)
-        if re.search(r"twistream[_-](call|faults|twilio|plots)|mark\.twilio", line)
+        if re.search(r"twistream[_-](call|load|faults|twilio|plots)|mark\.twilio", line)
         and "test_calls" not in line
     ]
     kept = sorted(

@@ -9,6 +9,7 @@ import pytest
 from support.reports import report_of
 from twistream_kit.audio.clip import Clip
 from twistream_kit.capture.capture import Capture
+from twistream_kit.diagnosis.sound import NOTHING_BUT_SILENCE, SILENT_SO_FAR
 from twistream_kit.diagnosis.stream import StreamReviewer
 from twistream_kit.errors import Objection
 from twistream_kit.protocol.ending import BY_PEOPLE, CAUSES, EndCause
@@ -196,7 +197,7 @@ def test_the_reason_of_most_dropped_media_stands_first():
 @pytest.mark.parametrize(
     ("came", "words"),
     [
-        ({"media": 2, "mark": 1}, "the server sent nothing but silence (media 2)"),
+        ({"media": 2, "mark": 1}, "the server sent nothing but silence"),
         ({"mark": 1}, "the server sent no media message"),
     ],
 )
@@ -281,3 +282,36 @@ def test_whatever_twilio_logged_is_said_as_an_objection(code):
     assert not report.ok
     assert only(report).code == code
     assert "9000 bytes wait" in only(report).problem
+
+
+SILENT_SOUND = Counter({NOTHING_BUT_SILENCE: 1, SILENT_SO_FAR: 1})
+
+
+def test_silence_that_is_expected_is_not_objected_to_either():
+    fields = {**SILENT, "objections": SILENT_SOUND, "received": {"media": 200}}
+    report = add_causes(report_of(**fields, expect_silence=True), Remains())
+    assert report.ok
+    assert not report.objections
+
+
+def test_a_note_of_silence_at_the_beginning_stays_where_something_was_heard():
+    objections = Counter({SILENT_SO_FAR: 1})
+    for remains in (Remains(), Remains(is_caller_silent=True)):
+        report = add_causes(report_of(objections=objections, expect_silence=True), remains)
+        assert report.objections == objections
+
+
+def test_a_caller_who_said_nothing_is_why_an_echo_sends_silence():
+    fields = {**SILENT, "objections": SILENT_SOUND, "received": {"media": 200}}
+    mobile = {**fields, "line": Line("mobile")}
+    silent = Remains(is_caller_silent=True)
+    for report in (report_of(**fields), report_of(**mobile)):
+        objection = only(add_causes(report, silent))
+        assert objection.problem == (
+            "the server sent nothing but silence, and the caller said nothing"
+        )
+        assert objection.fix.startswith("The caller said nothing, and a server that echoes or ")
+        assert "say= or script= (--say, --script). Otherwise: look at what makes" in objection.fix
+    assert len(add_causes(report_of(**fields), Remains()).objections) == 3
+    cleared = add_causes(report_of(**SILENT, received={"media": 2}, cleared_seconds=2.0), silent)
+    assert only(cleared).problem == "a clear removed all sound before any of it was heard"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import pickle
 import resource
@@ -14,7 +15,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
@@ -23,7 +25,7 @@ from support.reports import report_of
 from support.waiting import eventually, soon
 from twistream_kit import caller
 from twistream_kit.audio.clip import Clip
-from twistream_kit.diagnosis.load import LoadReport, LoadShare
+from twistream_kit.diagnosis.load import LoadCall, LoadReport, LoadShare
 from twistream_kit.errors import (
     CallRefused,
     SettingsError,
@@ -34,12 +36,16 @@ from twistream_kit.errors import (
 )
 from twistream_kit.pending import Pending, Subject
 from twistream_kit.protocol.signature import sign
-from twistream_kit.simulator import _load_link, _load_run
+from twistream_kit.simulator import _load_link, _load_run, _load_share
 from twistream_kit.simulator._load_link import ShareListener
 from twistream_kit.simulator._load_machine import check_descriptors
 from twistream_kit.simulator._load_run import LoadRun, build_report, compare_clocks
 from twistream_kit.simulator._load_share import ShareOrder, Watch, run_share
-from twistream_kit.simulator._load_validity import MOST_LATE_START_SECONDS, object_to
+from twistream_kit.simulator._load_validity import (
+    MOST_LATE_START_SECONDS,
+    note_early_answers,
+    object_to,
+)
 from twistream_kit.simulator._own_thread import on_own_thread
 from twistream_kit.simulator._remote import refuse_remote
 from twistream_kit.simulator.line.line import Line
@@ -109,6 +115,10 @@ async def test_each_call_has_its_own_parameters_signature_and_sid() -> None:
     assert sorted(report.recorded) == [3, 5]
     assert report.recorded[5].heard.payload.strip(b"\xff\x7f") == TONE.strip(b"\xff\x7f")
     assert any(entry.size for entry in report.recorded[5].capture.entries)
+    # Its frames are its own, and counted with those of all calls.
+    frames = [report.recorded[number].lateness.frames for number in (3, 5)]
+    assert all(each <= report.recorded[5].sent["media"] + 5 for each in frames)
+    assert sum(frames) < len(report.own_late_ms)
     assert [call.is_recorded for call in report.calls] == [False, False, True, False, True]
     assert [(share.number, share.pid) for share in report.shares] == [(1, os.getpid())]
     assert report.calls[0].ends - report.calls[0].begins > 0.3
@@ -144,17 +154,53 @@ async def test_calls_that_fail_say_why_and_pass_the_limit() -> None:
     assert "another stream" in report.calls[0].failure or "streamSid" in report.calls[0].failure
     assert report.calls[2].failure.startswith("the server closed the connection")
     assert not report.ok
-    assert report.list_cases() == {"failed_percent": "67 %, and 0 % is the limit"}
+    assert report.list_cases() == {"failed_percent": "66.7 %, and 0 % is the limit"}
     assert not report.recorded
 
 
-async def test_a_server_that_is_not_there_fails_each_call(unused_tcp_port: int) -> None:
+@pytest.mark.parametrize("workers", [None, 2])
+async def test_a_run_ends_at_once_where_there_is_no_server(
+    unused_tcp_port: int, workers: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_load_run, "_CLOCK_SECONDS", 0.0)
     url = f"ws://127.0.0.1:{unused_tcp_port}/media"
-    report = await soon(simulate_calls(url, 2, seconds=0.3, ramp_seconds=0))
-    assert report.failed == 2
-    [(why, times)] = report.failures.items()
-    assert times == 2
-    assert "127.0.0.1" in why
+    with contextlib.ExitStack() as stack:
+        executor = workers and stack.enter_context(ThreadPoolExecutor(workers))
+        # It would take an hour to begin all of them.
+        run = simulate_calls(
+            url, 50, seconds=600, ramp_seconds=3600, executor=executor or None, workers=workers
+        )
+        with pytest.raises(CallRefused) as caught:
+            await soon(run)
+    assert f"127.0.0.1:{unused_tcp_port}" in caught.value.problem
+    assert caught.value.fix == "Is the server running, and on this port?"
+    assert isinstance(run, LoadRun)
+    assert run.watch.begun <= 2
+
+
+async def test_a_server_that_refuses_some_calls_or_goes_away_is_reported() -> None:
+    async with running(Server()) as server:
+        run = simulate_calls(server.url, 6, seconds=0.2, ramp_seconds=1.2, sample=0)
+        assert isinstance(run, LoadRun)
+        await eventually(lambda: run.watch.ended >= 1)
+    report = await soon(run)
+    assert len(report.calls) == 6
+    assert report.calls[0].ok
+    assert not report.calls[-1].ok
+    assert not report.is_interrupted
+
+
+def test_one_refused_call_does_not_end_a_run_while_another_is_on_its_way() -> None:
+    watch = Watch()
+    watch.look_for_server()
+    watch.begun, watch.ended, watch.refused = 2, 1, 1
+    watch.look_for_server()
+    watch.ended = 2  # and it was taken
+    watch.look_for_server()
+    assert not watch.stop.is_set()
+    watch.refused = 2
+    watch.look_for_server()
+    assert watch.stop.is_set()
 
 
 @pytest.mark.parametrize(
@@ -201,6 +247,39 @@ async def test_a_script_is_measured_as_in_a_recorded_call(
         assert report.to_dict()["line"] == report.line
 
 
+@pytest.mark.parametrize("options", [{"say": Clip(TONE)}, {}])
+async def test_a_server_that_echoes_is_fine_with_callers_who_speak_or_where_silence_is(
+    options: dict[str, Any],
+) -> None:
+    async def echo(connection: ServerConnection, start: dict[str, Any]) -> None:
+        async for text in connection:
+            message = json.loads(text)
+            if message["event"] == "media":
+                payload = {"payload": message["media"]["payload"]}
+                echoed = {"event": "media", "streamSid": start["streamSid"], "media": payload}
+                await connection.send(json.dumps(echoed))
+
+    run = {"seconds": 0.4, "ramp_seconds": 0, "sample": 1}
+    async with running(Server(echo)) as server:
+        report = await soon(simulate_calls(server.url, 2, **run, **options))
+        if options:
+            assert not report.failed, report.failures
+            assert len(report.first_sound_ms) == 2
+            assert len(report.response_ms) == 2
+            is_early = any(each < 0 for call in report.calls for each in call.response_ms)
+            assert is_early == ("began before the caller had ended" in repr(report.notes))
+            return
+        # A caller who says nothing is why; the recorded call says the same as the other.
+        assert report.failures == {
+            "the server sent nothing but silence, and the caller said nothing": 2
+        }
+        [note] = report.notes
+        assert str(note).startswith("the callers said nothing in 2 of 2 calls, in which nothing ")
+        assert "(--say, --script)" in note.fix
+        report = await soon(simulate_calls(server.url, 2, **run, expect_silence=True))
+    assert not report.failed, report.failures
+
+
 def test_each_call_adds_its_number_to_the_seeds_of_its_lines() -> None:
     order = replace(ORDER, behaviour=Behaviour(line=Line("mobile", seed=7), line_back="street"))
     order = pickle.loads(pickle.dumps(order))
@@ -236,7 +315,7 @@ async def test_stop_ends_all_calls_and_reports_what_it_has() -> None:
     assert report.is_interrupted
     assert 2 <= len(report.calls) <= 20
     assert not report.failed, report.failures
-    assert report.verdict.endswith("(interrupted)") or not report.valid
+    assert report.verdict.startswith("ended early") or not report.valid
 
 
 def test_the_first_interrupt_of_a_wait_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,6 +387,13 @@ def test_too_few_descriptors_are_found_before_the_first_call(
         ({"limits": {"speed": 1}}, WrongValue, "limits has 'speed'"),
         ({"parameters": {"": "x"}}, ValueError, ""),
         ({"script": 7}, WrongType, "script is 7"),
+        ({"say": "question.wav"}, WrongType, "say must be a Clip or PCMU bytes, not str"),
+        ({"press": "5x"}, WrongValue, "press has 'x', which is no key"),
+        (
+            {"say": TONE, "script": [caller.hang_up()]},
+            WrongValue,
+            "script= says all that the callers do",
+        ),
         ({"auth_token": 7}, WrongType, "auth_token is of type int"),
         ({"line": "moble"}, WrongValue, "the nearest is 'mobile'"),
         ({"line_back": 3}, WrongType, "line_back is of type int"),
@@ -346,6 +432,17 @@ ORDER = ShareOrder(
 )
 
 
+def test_answers_before_the_end_of_the_question_are_noted() -> None:
+    calls = [
+        LoadCall(number, 1, 0.0, 1.0, 0, ok=True, response_ms=times)
+        for number, times in enumerate([(-200.0, 300.0), (math.inf,), ()], 1)
+    ]
+    [note] = note_early_answers(calls)
+    assert str(note).startswith("response_ms is less than 0 for 1 of 3 answers: they began before")
+    assert note.severity == "note"
+    assert note_early_answers(calls[1:]) == []
+
+
 def test_a_share_that_did_its_part_is_not_objected_to() -> None:
     assert object_to(SHARE, 0.2, is_compared=True) == []
 
@@ -375,19 +472,47 @@ def test_what_a_share_did_wrong_is_said(
 
 
 @pytest.mark.parametrize(
-    ("waited", "advice"),
+    ("busy", "waited", "machine", "advice"),
     [
-        (None, "Make fewer calls from one process"),
-        (0.1, "Make fewer calls from one process"),
-        (0.39, "Make fewer calls from one process"),  # it is busy itself, with another thread
-        (0.6, "It waited for a core 60% of the time, and used 40% of one: end other programs"),
+        (0.4, None, None, "Make fewer calls from one process, which used 40% of a core, or divide"),
+        (0.4, 0.1, 0.5, "Make fewer calls from one process, which used 40% of a core, or divide"),
+        (0.4, 0.39, None, "Make fewer calls from one process"),  # busy itself, with another thread
+        (0.9, 0.1, 0.97, "Make fewer calls: it used 90% of a core, and 97% of the whole machine"),
+        (0.4, 0.6, None, "It waited for a core 60% of the time, and used 40% of a core: end other"),
+        # A load of three calls on a machine that is busy with something else.
+        (0.05, 0.18, 1.0, "It waited for a core 18% of the time, and used 5% of a core: end other"),
+        (0.17, None, 1.0, "It used 17% of a core, of the whole machine 100% were in use: end othe"),
+        (0.17, 0.01, 0.4, "It used 17% of a core, so fewer calls may not help. Probably something"),
     ],
 )
-def test_late_frames_are_blamed_on_other_programs_that_had_the_core(
-    waited: float | None, advice: str
+def test_the_advice_for_late_frames_fits_their_cause(
+    busy: float, waited: float | None, machine: float | None, advice: str
 ) -> None:
-    [found] = object_to(replace(SHARE, own_late_ms=50.0, waited=waited), 0.0, is_compared=True)
+    share = replace(SHARE, own_late_ms=50.0, busy=busy, waited=waited, machine_busy=machine)
+    [found] = object_to(share, 0.0, is_compared=True)
     assert found.fix.startswith(advice)
+    may_divide = advice.startswith("Make fewer calls from one process")
+    assert may_divide == ("--workers" in found.fix)
+
+
+def test_no_report_of_a_run_shows_a_password() -> None:
+    order = replace(ORDER, url="ws://ann:pa55@localhost/media")
+    watch = Watch()
+    watch.stop.set()
+    report = build_report(order, 1, {}, [run_share(order, watch)])
+    assert report.url == "ws://localhost/media"
+    shown = f"{report!r}{report.to_json()}{report.to_junit()}{order!r}{order.make_plan(1)!r}"
+    assert "pa55" not in shown
+
+
+def test_progress_is_the_time_of_a_run_until_its_calls_end() -> None:
+    watch = Watch()
+    progress = _load_run._RunProgress(watch, 4, 10.0)
+    assert progress.measure(100.0) == 0.0
+    watch.begun = 1
+    assert [progress.measure(at) for at in (101.0, 106.0, 999.0)] == [0.0, 0.5, 0.99]
+    watch.begun = watch.ended = 4
+    assert progress.measure(107.0) == 1.0
 
 
 # Several processes.
@@ -529,6 +654,109 @@ async def test_a_stop_cancels_a_share_that_never_began_and_no_other(
             report = await soon(run)
     assert [call.number for call in report.calls] == [1, 3]
     assert report.is_interrupted
+
+
+@pytest.fixture
+def shares(monkeypatch: pytest.MonkeyPatch) -> _load_run._Collection:
+    """What collects shares that an executor runs; the time of a test is short."""
+    monkeypatch.setattr(_load_run, "_STEP_SECONDS", 0.01)
+    monkeypatch.setattr(_load_run, "_UNBEGUN_SECONDS", 0.02)
+    monkeypatch.setattr(_load_run, "_LINK_SECONDS", 0.0)
+    listener = cast("ShareListener", Mock(counts={}))
+    return _load_run._Collection(Watch(), listener, _load_run.Clocks({}, 0.0, are_linked=True))
+
+
+def share_that(outcome: object) -> Future[Any]:
+    future: Future[Any] = Future()
+    if outcome == "cancelled":
+        future.cancel()
+    elif isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    elif outcome != "lost":
+        future.set_result(outcome)
+    return future
+
+
+@pytest.mark.parametrize(
+    ("outcome", "problem"),
+    [
+        ("lost", "has not come back: nothing was heard for 0 s"),
+        ("cancelled", "was cancelled by its executor"),
+    ],
+)
+def test_a_share_that_an_executor_loses_makes_a_run_invalid(
+    outcome: str, problem: str, shares: _load_run._Collection
+) -> None:
+    result = Mock(calls=[], share=SHARE)
+    for number, each in enumerate([result, outcome], 1):
+        shares.add(share_that(each), replace(ORDER, number=number))
+    results, [lost] = shares.collect()
+    assert results == [result]
+    assert str(lost).startswith(f"share 2 {problem}. Its calls may not have been made")
+    watch = Watch()
+    watch.stop.set()
+    report = build_report(ORDER, 2, {}, [run_share(replace(ORDER, starts={}), watch)], [lost])
+    assert [*report.invalid] == [lost]
+    assert report.verdict == "no call was made"
+
+
+def test_shares_that_are_all_lost_or_of_which_one_fails_end_the_run(
+    shares: _load_run._Collection,
+) -> None:
+    shares.add(share_that("lost"), ORDER)
+    with pytest.raises(TwistreamError, match="the executor has lost all shares of the calls: sha"):
+        shares.collect()
+
+
+def test_where_one_share_fails_the_others_are_stopped(shares: _load_run._Collection) -> None:
+    ends: Future[Any] = Future()
+    cast("Any", shares)._listener.stop.side_effect = lambda: ends.set_result(
+        Mock(calls=[], share=SHARE)
+    )
+    shares.add(share_that(KeyError("customer 3")), ORDER)
+    shares.add(ends, replace(ORDER, number=3))
+    with pytest.raises(TwistreamError, match="a share of the calls failed: KeyError: 'customer 3'"):
+        shares.collect()
+    assert ends.done()
+
+
+@pytest.mark.parametrize(
+    ("submit", "sentence"),
+    [
+        (Mock(side_effect=RuntimeError("no room")), "takes no work: RuntimeError: no room"),
+        (Mock(return_value=7), "returned an object of type int, which is no Future"),
+    ],
+)
+def test_an_executor_that_takes_no_work_is_said(submit: Mock, sentence: str) -> None:
+    executor = cast("Executor", Mock(submit=submit))
+    with pytest.raises(TwistreamError) as caught:
+        compare_clocks(executor, 1, ShareListener(), Watch())
+    assert sentence in caught.value.problem
+    assert caught.value.fix
+
+
+async def test_parameters_that_fail_for_one_call_end_the_run_and_leave_no_call_behind() -> None:
+    def find(number: int) -> dict[str, str]:
+        return {"customer": ["Ann", "Ben"][number - 1]}
+
+    async with running(Server()) as server:
+        run = simulate_calls(server.url, 3, seconds=600, ramp_seconds=0.2, parameters=find)
+        with pytest.raises(TwistreamError) as caught:
+            await soon(run)
+    assert caught.value.problem == "call 3 could not be made: IndexError: list index out of range"
+    assert "all its callers have hung up" in caught.value.consequence
+    assert isinstance(run, LoadRun)
+    assert run.watch.begun == run.watch.ended == 2
+
+
+def test_a_call_that_does_not_end_in_time_is_kept_as_a_failed_one() -> None:
+    share = _load_share._ShareRun(ORDER, Watch())
+    for number in (1, 2):
+        call = _load_share._BegunCall(number, ORDER.make_plan(number), 0.0, 0, is_cut_short=True)
+        share._calls.append(call)
+    share._calls[0].run = cast("Any", Mock(started_at=1.0, played_frames=0, gaps={}))
+    [made] = share._build(1.0, 0.0, 0.0, 0.0).calls  # the other one was never connected
+    assert (made.number, made.ok, made.failure) == (1, False, "it did not end in time")
 
 
 def test_a_share_without_a_connection_says_so() -> None:

@@ -601,6 +601,35 @@ def test_a_late_simulator_is_said_below_the_turns_with_how_late_it_was(tmp_path,
 
 
 @pytest.mark.slow
+def test_twistream_load_makes_calls_and_shows_the_report_of_a_test_that_fails(run):
+    said = run(
+        """
+        import asyncio
+
+        OPTIONS = {"seconds": 0.5, "ramp_seconds": 0.1}
+
+        def test_they_are_made(twistream_load, good):
+            assert len(twistream_load(good, 3, **OPTIONS).calls) == 3
+
+        def test_it_is_refused_on_a_loop(twistream_load, good):
+            async def wait_here():
+                twistream_load(good)
+
+            asyncio.run(wait_here())
+
+        def test_it_fails(twistream_load, good):
+            report = twistream_load(good, 2, limits={"response_ms": 800}, **OPTIONS)
+            assert report.ok
+        """
+    )
+    assert "2 failed, 1 passed" in said, said
+    assert "twistream_load(…) was called in an async test" in said
+    assert "Captured report of simulated calls" in said
+    assert "response_ms: no call has shown such a time" in said
+    assert "calls ended" not in said, "no progress is shown"
+
+
+@pytest.mark.slow
 def test_twistream_faults_breaks_streams_and_shows_the_report_of_a_test_that_fails(run):
     said = run(
         """

@@ -120,6 +120,29 @@ def test_listen_gives_up_in_words_when_nothing_is_heard():
     assert objection.severity == "warning"
 
 
+@pytest.mark.parametrize(
+    ("waiting", "fix"),
+    [
+        (
+            caller.interrupt(STOP, after=0.5, limit=2),
+            "leave it out, and that answer is interrupted",
+        ),
+        (
+            caller.listen(limit=2),
+            "leave one of the two out, or let the caller act between them",
+        ),
+    ],
+)
+def test_a_step_that_waits_for_an_answer_which_another_has_heard_says_so(waiting, fix):
+    call = CallByHand(caller.listen(pause=0.5), caller.wait(0.2), waiting)
+    call.hear(speech(1.0), silence(4.0))
+    heard = "Step 1 (listen) has heard the answer to its end already"
+    assert call.acts[2].objection.fix == f"{heard}: {fix}"
+    call = CallByHand(caller.listen(pause=0.5), caller.say(STOP), waiting)
+    call.hear(speech(1.0), silence(4.0))
+    assert call.acts[2].objection.fix.startswith("Look at what the server does before it")
+
+
 def test_noise_that_begins_in_the_call_is_no_answer():
     noise = np.random.default_rng(1).normal(0, 700, 8000 * 6).astype(np.int16)
     call = CallByHand(caller.interrupt(STOP, after=1.0, limit=3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -47,6 +48,8 @@ async def _call(trial: Trial) -> list[Objection]:
 
 def follow(trial: Trial, objection: Objection) -> Trial:
     """Set the options that the fix names, or take its loop; else change to the mended server."""
+    if "let the caller speak, with say=" in objection.fix:
+        return replace(trial, options=trial.options | {"say": kit.Clip.tone(440, 0.3)})
     if setting := re.search(r"(?:call it with|Let the call last longer:) (\w+=\w+)", objection.fix):
         return replace(trial, options=trial.options | eval(f"dict({setting[1]})"))
     if loop := re.search(r"`(async for message in websocket)`", objection.fix):
@@ -104,6 +107,16 @@ async def sends_silence(connection: ServerConnection) -> None:
     await _read_on(connection)
 
 
+async def echoes(connection: ServerConnection) -> None:
+    """Send back what is heard."""
+    sid = await _take_start(connection)
+    async for message in connection:
+        read = json.loads(message)
+        if read["event"] == "media":
+            payload = base64.b64decode(read["media"]["payload"])
+            await connection.send(Media(sid, payload).to_json())
+
+
 async def begins_late(connection: ServerConnection) -> None:
     """Send sound after a second of silence, and close when it has been heard."""
     sid = await _take_start(connection)
@@ -141,9 +154,10 @@ async def _wait_for_mark(connection: ServerConnection) -> None:
 
 TRIALS = {
     "it reads three messages": Trial(reads_three),
-    "it only listens": Trial(listens, {"seconds": 1}),
-    "it sends marks only": Trial(sends_marks, {"seconds": 1}),
-    "it sends silence": Trial(sends_silence, {"seconds": 1}),
+    "it only listens": Trial(listens, {"seconds": 1, "press": "1"}),
+    "it sends marks only": Trial(sends_marks, {"seconds": 1, "press": "1"}),
+    "it sends silence": Trial(sends_silence, {"seconds": 1, "press": "1"}),
+    "it echoes, and nobody speaks": Trial(echoes, {"seconds": 1}),
     "the call is too short": Trial(begins_late, {"seconds": 0.5}),
     "it closes early": Trial(closes_early, mended=closes_after_a_mark),
 }

@@ -6,7 +6,7 @@ from typing import Any
 
 from twistream_kit.diagnosis.growth import KINDS, UsageReading, find_growth
 from twistream_kit.diagnosis.histogram import Histogram
-from twistream_kit.diagnosis.load import TIMES
+from twistream_kit.diagnosis.load_figure import TIMES
 from twistream_kit.diagnosis.soak import SoakReport, SoakWave
 from twistream_kit.listing import Series
 

@@ -13,6 +13,7 @@ from twistream_kit.commands.terminal import print_text
 from twistream_kit.errors import CallRefused, SettingsError
 
 if TYPE_CHECKING:
+    from twistream_kit.audio.clip import Clip
     from twistream_kit.pending import Pending
 
 _Result = TypeVar("_Result")
@@ -63,6 +64,29 @@ def add_auth_token(command: argparse.ArgumentParser) -> None:
     )
 
 
+def check_script(arguments: argparse.Namespace) -> None:
+    """Refuse --say and --press beside --script.
+
+    Raises:
+        SettingsError: If there are both.
+    """
+    if arguments.script and (arguments.say or arguments.press):
+        problem = "--script says all that the caller does, and --say or --press is given too"
+        raise SettingsError(problem, fix="Make them steps of the script")
+
+
+def load_voice(path: Path | None) -> Clip | None:
+    """Return the sound of --say, and say on stderr what is missing of it."""
+    from twistream_kit.audio.load import load_clip
+
+    if path is None:
+        return None
+    voice = load_clip(path)
+    if voice.missing_seconds:
+        print_text(f"{path} is cut off: {voice.missing_seconds:.2f} s missing", file=sys.stderr)
+    return voice
+
+
 def parse_limit(text: str) -> float:
     """Return a limit in milliseconds."""
     try:
@@ -109,6 +133,38 @@ def read_lines(arguments: argparse.Namespace) -> dict[str, Any]:
     except ValueError as error:
         fix = "Give the name of a profile; its values can be changed in Python only"
         raise SettingsError(str(error), fix=fix) from error
+
+
+def add_html(command: argparse.ArgumentParser) -> None:
+    """Add the page of HTML, which `check_html` refuses and `save_html` writes."""
+    command.add_argument(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="write the report as a page of HTML, with its pictures inside",
+    )
+
+
+def check_html(arguments: argparse.Namespace) -> None:
+    """Find out before a run whether --html can be written.
+
+    Raises:
+        SettingsError: If its folder does not exist, or it is one, or the file of --junit.
+        TwistreamError: If it exists, without --force.
+    """
+    from twistream_kit.audio.clip import refuse_existing
+
+    target: Path | None = arguments.html
+    if target is None:
+        return
+    if target.is_dir():
+        raise SettingsError(f"{target} is a folder", fix=f"Name a file in it: {target}/report.html")
+    if not target.parent.is_dir():
+        raise SettingsError(f"{target.parent} is not a folder", fix="Make it first")
+    if arguments.junit and arguments.junit.resolve() == target.resolve():
+        raise SettingsError(f"--html and --junit are both {target}", fix="Name two files")
+    if not arguments.force:
+        refuse_existing(target)
 
 
 def wait(pending: Pending[_Result]) -> _Result:

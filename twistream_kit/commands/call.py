@@ -13,6 +13,8 @@ from twistream_kit.commands._call_options import (
     add_lines,
     add_parameters,
     add_url,
+    check_script,
+    load_voice,
     parse_limit,
     parse_parameters,
     read_lines,
@@ -111,16 +113,13 @@ def _parse_seconds(text: str) -> float:
 
 
 def _call(arguments: argparse.Namespace) -> int:
-    from twistream_kit.audio.load import load_clip
     from twistream_kit.simulator.report import check_junit, list_files
 
     if arguments.save:
         list_files(arguments.save, overwrite=arguments.force)
     if arguments.junit:
         check_junit(arguments.junit, overwrite=arguments.force)
-    if arguments.script and (arguments.say or arguments.press):
-        problem = "--script says all that the caller does, and --say or --press is given too"
-        raise SettingsError(problem, fix="Make them steps of the script")
+    check_script(arguments)
     if arguments.seed is not None and not arguments.script:
         problem = "--seed decides what a script leaves to chance, and there is no --script"
         raise SettingsError(problem, fix="Add one, or leave --seed out")
@@ -132,11 +131,7 @@ def _call(arguments: argparse.Namespace) -> int:
     options: dict[str, Any] = {"parameters": parse_parameters(arguments.param)}
     if arguments.auth_token_from:
         options["auth_token"] = read_variable(arguments.auth_token_from)
-    say = load_clip(arguments.say) if arguments.say else None
-    if say is not None and say.missing_seconds:
-        print_text(
-            f"{arguments.say} is cut off: {say.missing_seconds:.2f} s missing", file=sys.stderr
-        )
+    say = load_voice(arguments.say)
     options |= {"say": say, "press": arguments.press, "script": arguments.script}
     options |= {"seed": arguments.seed, "seconds": arguments.seconds}
     options |= read_lines(arguments)

@@ -10,12 +10,15 @@ from typing import Any
 
 from twistream_kit.commands._call_options import (
     add_auth_token,
+    add_html,
     add_parameters,
     add_url,
+    check_html,
     parse_parameters,
     read_variable,
     save_junit_error,
     wait,
+    write_text,
 )
 from twistream_kit.commands.parser import AddCommand
 from twistream_kit.commands.terminal import FINE, OBJECTIONS, print_text
@@ -60,7 +63,10 @@ def _add_fault_options(faults: argparse.ArgumentParser) -> None:
     faults.add_argument(
         "--junit", type=Path, metavar="FILE", help="write the faults as test cases of JUnit"
     )
-    faults.add_argument("--force", action="store_true", help="let --junit replace a file")
+    add_html(faults)
+    faults.add_argument(
+        "--force", action="store_true", help="let --junit and --html replace a file"
+    )
     add_parameters(faults)
     add_auth_token(faults)
 
@@ -72,6 +78,7 @@ def _try_faults(arguments: argparse.Namespace) -> int:
 
     if arguments.junit:
         check_junit(arguments.junit, overwrite=arguments.force)
+    check_html(arguments)
     options: dict[str, Any] = {"parameters": parse_parameters(arguments.param)}
     if arguments.auth_token_from:
         options["auth_token"] = read_variable(arguments.auth_token_from)
@@ -89,4 +96,11 @@ def _try_faults(arguments: argparse.Namespace) -> int:
     if arguments.junit:
         save_fault_junit(report, arguments.junit, overwrite=arguments.force)
         print_text(f"saved {arguments.junit}", file=sys.stderr)
+    if arguments.html:
+        from twistream_kit.notebook.display.display import render_html
+        from twistream_kit.notebook.display.html import Html
+        from twistream_kit.notebook.display.page import build_page
+
+        page = build_page("twistream faults", Html(render_html(report)))
+        write_text(page, arguments.html, overwrite=arguments.force)
     return FINE if report.ok else OBJECTIONS

@@ -15,7 +15,8 @@ GROWTH = 1.01
 """Each bin ends this much higher than it begins, so a percentile is at most 1 % too high."""
 
 LEAST_MS = 0.01
-"""All that is shorter, or negative, is in one bin."""
+"""All that is not longer, on either side of zero, is in one bin; those below it mirror those above.
+"""
 
 _LOG_GROWTH = math.log(GROWTH)
 
@@ -66,6 +67,11 @@ class Histogram:
         """The greatest time that is not infinite; minus infinite without one."""
         return self._max
 
+    @property
+    def below_zero(self) -> int:
+        """How many of the times are below zero, by more than `LEAST_MS`."""
+        return sum(count for place, count in self._counts.items() if place < 0)
+
     def record(self, milliseconds: float, times: int = 1) -> None:
         """Count a time, or the same time several times."""
         if math.isinf(milliseconds):
@@ -82,7 +88,7 @@ class Histogram:
         self._min, self._max = min(self._min, other._min), max(self._max, other._max)
 
     def find(self, share: float) -> float:
-        """Return the time that a share of all do not exceed, at most 1 % too high.
+        """Return the time that a share of all do not exceed, too high by 1 % of its size at most.
 
         Args:
             share: From 0 to 1; 0.95 for the 95th percentile.
@@ -97,13 +103,13 @@ class Histogram:
             seen += self._counts[place]
             if seen >= wanted:
                 # The upper edge of the bin, so that it is never too low.
-                return max(self._min, min(LEAST_MS * GROWTH**place, self._max))
+                return max(self._min, min(_find_end(place), self._max))
         return math.inf
 
     def list_bins(self) -> list[tuple[float, float, int]]:
         """Return the begin, the end and the count of each bin that holds something, in order."""
         return [
-            (LEAST_MS * GROWTH ** (place - 1) if place else 0.0, LEAST_MS * GROWTH**place, count)
+            (_find_begin(place), _find_end(place), count)
             for place, count in sorted(self._counts.items())
         ]
 
@@ -114,7 +120,22 @@ class Histogram:
 
 
 def _find_bin(milliseconds: float) -> int:
-    """Return the number of the bin, whose upper edge is `LEAST_MS` × `GROWTH` to its power."""
-    if milliseconds <= LEAST_MS:
+    """Return the number of the bin, whose upper edge is `LEAST_MS` × `GROWTH` to its power.
+
+    A time below zero is in the bin with the negative number of that of its size.
+    """
+    size = abs(milliseconds)
+    if size <= LEAST_MS:
         return 0
-    return math.ceil(math.log(milliseconds / LEAST_MS) / _LOG_GROWTH - 1e-9)
+    place = math.ceil(math.log(size / LEAST_MS) / _LOG_GROWTH - 1e-9)
+    return place if milliseconds > 0 else -place
+
+
+def _find_begin(place: int) -> float:
+    if place > 0:
+        return LEAST_MS * GROWTH ** (place - 1)
+    return -LEAST_MS * GROWTH**-place if place else 0.0
+
+
+def _find_end(place: int) -> float:
+    return LEAST_MS * GROWTH**place if place >= 0 else -LEAST_MS * GROWTH ** (-place - 1)

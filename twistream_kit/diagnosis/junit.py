@@ -19,6 +19,7 @@ def build_junit(
     text: str,
     skipped: Mapping[str, str] | None = None,
     values: Mapping[str, str] | None = None,
+    details: Mapping[str, str] | None = None,
 ) -> str:
     """Return the XML of JUnit.
 
@@ -30,6 +31,8 @@ def build_junit(
         skipped: Why each of the cases that were not tried was not, by their names.
         values: What was measured in each of the cases, in words.  It is their output, and no part
             of their names, by which programs follow a test case from run to run.
+        details: What is shown with the failure of each case, in place of `text`, which then is the
+            output of the suite only.
     """
     skipped, values = skipped or {}, values or {}
     text = _NO_XML.sub("", text)
@@ -40,10 +43,13 @@ def build_junit(
     for case, failure in cases.items():
         element = _add_case(suite, case)
         if failure:
-            about = DEFINITIONS.get(case.partition(" ")[0], "")
             said = ET.SubElement(element, "failure", message=_NO_XML.sub("", failure))
-            said.text = f"{about}\n{once}".strip()
-            once = ""
+            if details is not None:
+                said.text = _NO_XML.sub("", details.get(case, "")) or None
+            else:
+                about = DEFINITIONS.get(case.partition(" ")[0], "")
+                said.text = f"{about}\n{once}".strip()
+                once = ""
         if value := values.get(case):
             ET.SubElement(element, "system-out").text = _NO_XML.sub("", value)
     for case, reason in skipped.items():

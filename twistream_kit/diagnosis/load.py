@@ -7,55 +7,36 @@ done wrong: then its figures say nothing of the server.
 from __future__ import annotations
 
 import json
-import math
-import re
-from collections import Counter
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from twistream_kit.diagnosis.failure_reasons import FailureReason, group_reasons
 from twistream_kit.diagnosis.histogram import Histogram
 from twistream_kit.diagnosis.junit import build_junit
-from twistream_kit.diagnosis.turn_figures import (
-    LEAST_FOR_PERCENTILES,
-    as_json,
-    say_ms,
-    say_number,
-    say_times,
+from twistream_kit.diagnosis.load_figure import (
+    LEAST_WAIT,
+    SHARES,
+    TIMES,
+    LoadFigure,
+    check_limit,
+    describe_short,
+    say_percent,
+    summarise,
 )
-from twistream_kit.errors import Objection, WrongState, WrongType, WrongValue, is_finite
+from twistream_kit.diagnosis.turn_figures import as_json, say_ms, say_number
+from twistream_kit.errors import Objection
 from twistream_kit.listing import Series
 
-TIMES: Mapping[str, str] = {
-    "first_sound_ms": "from the start message to the first sound that the caller heard",
-    "response_ms": (
-        "from the end of the caller's speech to the beginning of the server's answer, as in"
-        " report.turns"
-    ),
-    "barge_in_ms": (
-        "from the beginning of the caller's interruption to the end of the server's sound, as in"
-        " report.turns"
-    ),
-    "gap_ms": (
-        "silence of 20 to 200 ms within the server's sound, because what followed came too late"
-    ),
-}
-"""The times of a load report, and what each is."""
+_WIDTH = 100
+"""The width of the sentences below a reason."""
 
-SHARES: Mapping[str, str] = {
-    "late_percent": "the share of frames of the server's sound that were silent, because of gaps",
-    "failed_percent": "the share of calls that failed: refused, broken off, or with an error",
-}
-"""Its shares, and what each is."""
+NO_SOUND = "no call has heard any sound of the server"
+"""What is said of a limit of gaps where there was nothing that could have had one."""
 
-DECIMALS = re.compile(r"\d+\.\d+(?= m?s\b)")
-"""Times within the reason of a failure, which differ from call to call."""
-
-LEAST_WAIT = 0.05
-"""A share that waited for a core for less of the time had it for itself."""
-
-DEFAULT_LIMITS: Mapping[str, float] = {"failed_percent": 0.0}
-"""Without limits no call may fail."""
+MOST_REASONS = 5
+"""Of more reasons for which calls failed, a text has the most frequent, unless it has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +57,7 @@ class LoadCall:
         gaps_ms: The gaps in the server's sound.
         heard_frames: How many frames of the server's sound were played.
         is_recorded: Whether it was recorded and its sound reviewed.
+        repair: What follows from the failure, and what to do; empty where that is not known.
     """
 
     number: int
@@ -91,6 +73,7 @@ class LoadCall:
     gaps_ms: tuple[float, ...] = ()
     heard_frames: int = 0
     is_recorded: bool = False
+    repair: str = ""
 
     def __repr__(self) -> str:
         first = "nothing heard" if self.first_sound_ms is None else say_ms(self.first_sound_ms)
@@ -131,121 +114,15 @@ class LoadShare:
     def __repr__(self) -> str:
         return (
             f"<LoadShare {self.number} on {self.host}, process {self.pid}: "
-            f"{say_number(self.calls, 'call')}, {self.busy:.0%} of a core, own frames late by "
-            f"{self.own_late_ms:.1f} ms (99 %)>"
+            f"{say_number(self.calls, 'call')}, {self.describe_work()}>"
         )
 
-
-@dataclass(frozen=True, slots=True, repr=False)
-class LoadFigure:
-    """One kind of time of all calls.
-
-    Attributes:
-        name: As in `TIMES`.
-        histogram: The times; infinite for what never came.
-    """
-
-    name: str
-    histogram: Histogram
-
-    @property
-    def definition(self) -> str:
-        """What was measured."""
-        return TIMES[self.name]
-
-    @property
-    def max(self) -> float:
-        """The greatest value.
-
-        Raises:
-            WrongState: If there is none.
-        """
-        self._require(1, "max")
-        return self.histogram.max
-
-    @property
-    def p50(self) -> float:
-        """The median, as all percentiles at most 1 % too high.
-
-        Raises:
-            WrongState: If there are fewer than 20 values.
-        """
-        return self._find(50)
-
-    @property
-    def p95(self) -> float:
-        """The value that 95 % of the values do not exceed.
-
-        Raises:
-            WrongState: If there are fewer than 20 values.
-        """
-        return self._find(95)
-
-    @property
-    def p99(self) -> float:
-        """The value that 99 % of the values do not exceed.
-
-        Raises:
-            WrongState: If there are fewer than 20 values.
-        """
-        return self._find(99)
-
-    def __len__(self) -> int:
-        """Return the number of values."""
-        return len(self.histogram)
-
-    @property
-    def checked(self) -> tuple[str, float]:
-        """What a limit is compared with, and its value: ``p95``; with few values ``max``."""
-        if len(self) >= LEAST_FOR_PERCENTILES:
-            return "p95", self.p95
-        return "max", self.max
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values for JSON; what is infinite is None and counted in never."""
-        found: dict[str, Any] = {"values": len(self), "never": self.histogram.never}
-        found["max"] = as_json(self.max) if len(self) else None
-        if len(self) >= LEAST_FOR_PERCENTILES:
-            found |= {name: as_json(getattr(self, name)) for name in ("p50", "p95", "p99")}
-        found["bins"] = [
-            [round(begin, 3), round(end, 3), n] for begin, end, n in self.histogram.list_bins()
-        ]
-        return found
-
-    def describe(self) -> str:
-        """Return the values in words: percentiles from 20 on, below that the greatest."""
-        n = len(self)
-        if not n:
-            return "none"
-        parts = []
-        if n >= LEAST_FOR_PERCENTILES:
-            parts.append(f"median {say_ms(self.p50)}, 95 % {_say_within(self.p95)}")
-            parts.append(f"99 % {_say_within(self.p99)}")
-        if len(self) > self.histogram.never:
-            parts.append(f"at most {say_ms(self.histogram.longest)}")
-        if self.histogram.never:
-            parts.append(f"{say_times(self.histogram.never)} never")
-        return f"{', '.join(parts)} ({say_number(n, 'value')})"
-
-    def __repr__(self) -> str:
-        return f"<LoadFigure {self.name}: {self.describe()}>"
-
-    def _find(self, percent: int) -> float:
-        self._require(LEAST_FOR_PERCENTILES, f"p{percent}")
-        return self.histogram.find(percent / 100)
-
-    def _require(self, least: int, name: str) -> None:
-        if len(self) < least:
-            raise WrongState(
-                f"{self.name}.{name} needs {say_number(least, 'value')}, and there are "
-                f"{len(self)}; ask for max, or make more calls"
-                if len(self)
-                else f"{self.name} has no values: no call has shown one"
-            )
-
-
-def _say_within(milliseconds: float) -> str:
-    return "never" if math.isinf(milliseconds) else f"within {say_ms(milliseconds)}"
+    def describe_work(self) -> str:
+        """Return how busy its process was, and how late with its own frames, as far as known."""
+        parts = [f"{100 * self.busy:.0f} % of a core"] if self.busy else []
+        if self.own_late_ms:
+            parts.append(f"own frames late by {self.own_late_ms:.1f} ms (99 %)")
+        return ", ".join(parts) or "nothing was measured of it"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -340,13 +217,18 @@ class LoadReport:
         return 100 * silent / max(1.0, silent + heard)
 
     @property
-    def failures(self) -> Mapping[str, int]:
-        """Why calls failed, and how many for each reason, the most frequent first.
+    def reasons(self) -> Series[FailureReason]:
+        """Why calls failed, each with what to do and the calls, the most frequent first.
 
-        Times within a reason, which differ from call to call, are left out.
+        What differs from call to call within a reason, such as times and SIDs, makes no other one.
         """
-        reasons = (DECIMALS.sub("…", each.failure) for each in self.calls if not each.ok)
-        return dict(Counter(reasons).most_common())
+        failed = ((each.number, each.failure, each.repair) for each in self.calls if not each.ok)
+        return Series.of(group_reasons(failed), "reasons")
+
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """The reasons, and how many calls failed for each."""
+        return {each.reason: each.times for each in self.reasons}
 
     @property
     def valid(self) -> bool:
@@ -355,51 +237,107 @@ class LoadReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the run is valid, and no limit was passed."""
-        return self.valid and bool(self.calls) and not any(self.list_cases().values())
+        """Whether the run is valid and complete, and every limit was measured and not exceeded."""
+        is_whole = self.valid and bool(self.calls) and not self.is_interrupted
+        return is_whole and not any(self.list_cases().values())
+
+    @property
+    def has_sound(self) -> bool:
+        """Whether any call has heard something of the server."""
+        return any(each.heard_frames or each.first_sound_ms is not None for each in self.calls)
 
     @property
     def verdict(self) -> str:
         """Whether it is `ok`, in words."""
         if not self.calls:
             return "no call was made"
+        early = f"ended early, after {self.describe_made()}" if self.is_interrupted else ""
         if not self.valid:
-            return "invalid: the figures say little of the server"
-        broken = sum(map(bool, self.list_cases().values()))
-        said = f"not ok: {say_number(broken, 'limit')} passed" if broken else "ok"
-        return f"{said} (interrupted)" if self.is_interrupted else said
+            said = "invalid: the figures say little of the server"
+            return f"{said}; {early}" if early else said
+        wrong = self.describe_limits()
+        said = wrong or "no limit exceeded"
+        if early:
+            return f"{early}: {said}"
+        return f"not ok: {said}" if wrong else "ok"
+
+    def describe_limits(self) -> str:
+        """Return how many limits were exceeded or not measured, in words; empty for none."""
+        wrong = [name for name, failure in self.list_cases().items() if failure]
+        missing = sum(not self.is_measured(name) for name in wrong)
+        exceeded = len(wrong) - missing
+        parts = [f"{say_number(exceeded, 'limit')} exceeded"] if exceeded else []
+        if missing:
+            noun = "" if exceeded else " limit" if missing == 1 else " limits"
+            parts.append(f"{missing}{noun} not measured")
+        return ", ".join(parts)
+
+    def describe_made(self) -> str:
+        """Return how many calls were made, of how many, in words."""
+        made = len(self.calls)
+        if made == self.asked:
+            return say_number(made, "call")
+        return f"{made} of {say_number(self.asked, 'call')}"
+
+    def is_measured(self, name: str) -> bool:
+        """Return whether the calls have shown anything of what has this name among the limits.
+
+        Without gaps there is nothing late, but without sound nothing is known of either.
+        """
+        if name in ("gap_ms", "late_percent"):
+            return self.has_sound
+        return bool(self.calls) if name in SHARES else bool(len(getattr(self, name)))
 
     def list_cases(self) -> dict[str, str]:
         """Return what is wrong with each limit, or empty, by its name."""
         return {
-            name: check_limit(getattr(self, name), limit) for name, limit in self.limits.items()
+            name: check_limit(getattr(self, name), limit)
+            if self.is_measured(name) or name not in ("gap_ms", "late_percent")
+            else NO_SOUND
+            for name, limit in self.limits.items()
         }
 
-    def describe(self) -> dict[str, str]:
-        """Describe the run in one sentence per topic, for its text and its display."""
+    def describe(self, *, in_shell: bool = False) -> dict[str, str]:
+        """Describe the run in one sentence per topic, for its text and its display.
+
+        Args:
+            in_shell: Whether it is read where there is no Python to ask for more.
+        """
         said = {"verdict": self.verdict}
         made = f"{len(self.calls)} of {self.asked}" if self.is_interrupted else str(self.asked)
         processes = say_number(len(self.shares), "process").replace("processs", "processes")
         said["calls"] = f"{made} to {self.url} in {self.seconds:.1f} s, from {processes}"
         if self.line:
             said["line"] = self.line
-        said["failed"] = f"{self.failed} ({self.failed_percent:.1f} %)" if self.failed else "none"
+        share = say_percent(self.failed_percent)
+        said["failed"] = f"{self.failed} ({share})" if self.failed else "none"
         said |= {figure.name: figure.describe() for figure in self.figures if len(figure)}
-        said["late"] = f"{self.late_percent:.2f} % of the frames of the server's sound"
-        said["own frames"] = f"late by {describe_short(self.own_late_ms)}"
+        late = f"{say_percent(self.late_percent, 2)} of the frames of the server's sound"
+        said["late"] = late if self.has_sound else f"not measured: {NO_SOUND}"
+        if len(self.own_late_ms):
+            said["own frames"] = f"late by {describe_short(self.own_late_ms)}"
         idle, loaded = describe_short(self.echo_idle_ms), describe_short(self.echo_loaded_ms)
         said["loopback"] = f"there and back, idle: {idle}; under the calls: {loaded}"
-        busiest = max((each.busy for each in self.shares), default=0.0)
-        said["callers' core"] = f"{busiest:.0%} used"
+        if core := self._describe_core():
+            said["callers' core"] = core
+        if self.recorded:
+            said["recorded"] = f"call {', '.join(map(str, self.recorded))}"
+            said["recorded"] += ": --save-recorded DIR" if in_shell else ": report.recorded[number]"
+        return said
+
+    def _describe_core(self) -> str:
+        """Return how busy the callers' processes and machines were, as far as it was measured."""
+        parts = []
+        if busiest := max((each.busy for each in self.shares), default=0.0):
+            parts.append(f"{100 * busiest:.0f} % used")
         machines = [each.machine_busy for each in self.shares if each.machine_busy is not None]
         if machines:
-            said["callers' core"] += f", of the whole machine {max(machines):.0%}"
+            parts.append(f"of the whole machine {100 * max(machines):.0f} %")
         waits = [each.waited for each in self.shares if each.waited is not None]
+        waited = ""
         if waits and max(waits) >= LEAST_WAIT:
-            said["callers' core"] += f"; waited for it {max(waits):.0%} of the time"
-        if self.recorded:
-            said["recorded"] = f"call {', '.join(map(str, self.recorded))}: report.recorded[number]"
-        return said
+            waited = f"waited for {'it' if parts else 'one'} {100 * max(waits):.0f} % of the time"
+        return "; ".join(filter(None, (", ".join(parts), waited)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return all but the recorded calls' sound as plain values, ready for JSON."""
@@ -420,6 +358,7 @@ class LoadReport:
             "failed_percent": round(self.failed_percent, 3),
             "late_percent": round(self.late_percent, 3),
             "failures": dict(self.failures),
+            "reasons": [each.to_dict() for each in self.reasons],
             **{figure.name: figure.to_dict() for figure in self.figures},
             "own_late_ms": summarise(self.own_late_ms),
             "echo_idle_ms": summarise(self.echo_idle_ms),
@@ -434,78 +373,69 @@ class LoadReport:
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
     def to_junit(self) -> str:
-        """Return the limits as test cases of JUnit; the first one says whether the run is valid."""
-        problem = "; ".join(str(each) for each in self.invalid)
-        cases = {"valid": problem or ("" if self.calls else "no call was made")}
-        cases |= self.list_cases()
-        return build_junit("twistream load", cases, self.seconds, repr(self))
+        """Return the limits as test cases of JUnit; the first one says whether the run is valid.
 
-    def __repr__(self) -> str:
+        Nothing passes that was not measured: with a run that was ended early, or is invalid, limits
+        that were not exceeded are skipped.
+        """
+        problem = "; ".join(str(each) for each in self.invalid)
+        cases = {"valid": problem or ("" if self.calls else "no call was made")} | self.list_cases()
+        early = f"the run was ended early, after {self.describe_made()}"
+        skipped: dict[str, str] = {}
+        for name, failure in cases.items():
+            is_missing = name != "valid" and not self.is_measured(name)
+            if self.is_interrupted and (not failure or is_missing):
+                skipped[name] = early
+            elif not failure and not self.valid:
+                skipped[name] = "not exceeded, but the run is invalid"
+            elif not failure and not len(self.own_late_ms):
+                skipped[name] = "no call was connected, so nothing of this was measured"
+        about = self.describe()
+        values = {figure.name: figure.describe() for figure in self.figures if len(figure)}
+        values |= {"failed_percent": about["failed"], "late_percent": about["late"]}
+        definitions = {name: text for name, text in {**TIMES, **SHARES}.items() if name in cases}
+        return build_junit(
+            "twistream load",
+            {name: failure for name, failure in cases.items() if name not in skipped},
+            self.seconds,
+            self.to_text(verbose=True),
+            skipped,
+            values,
+            definitions | {"failed_percent": "\n".join(map(repr, self.reasons))},
+        )
+
+    def to_text(self, *, verbose: bool = False, in_shell: bool = False) -> str:
+        """Return the report as text, as ``print`` shows it.
+
+        Args:
+            verbose: Whether to list every reason for which calls failed, not the most frequent.
+            in_shell: Whether it is read where there is no Python: what to ask for is an option.
+        """
         lines = [f"{say_number(len(self.calls), 'call')} at once: {self.verdict}"]
         lines += [f"  invalid: {each}" for each in self.invalid]
         lines += [f"  note: {each}" for each in self.notes]
         lines += [f"  {name}: {failure}" for name, failure in self.list_cases().items() if failure]
-        about = self.describe()
+        about = self.describe(in_shell=in_shell)
         del about["verdict"]
         width = max(map(len, about))
         lines += [f"  {name:<{width}}  {said}" for name, said in about.items()]
-        failures = list(self.failures.items())
-        lines += [f"  {times} × {why}" for why, times in failures[:5]]
-        if len(failures) > 5:
-            lines.append(f"  … and {len(failures) - 5} more reasons, in report.failures")
+        reasons = self.reasons
+        for each in reasons if verbose else reasons[:MOST_REASONS]:
+            lines.append(f"  {each.times} × {each.reason}")
+            lines += textwrap.wrap(
+                each.repair, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6
+            )
+        if len(reasons) > MOST_REASONS and not verbose:
+            where = "--verbose" if in_shell else "report.reasons"
+            more = say_number(len(reasons) - MOST_REASONS, "more reason")
+            lines.append(f"  … and {more}: {where}")
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return self.to_text()
 
     def _make(self, name: str, values: Sequence[float]) -> LoadFigure:
         return LoadFigure(name, Histogram(values))
-
-
-def check_limit(value: LoadFigure | float, limit: float) -> str:
-    """Return what is wrong with a time or a share that has this limit, or empty."""
-    if not isinstance(value, LoadFigure):
-        return f"{value:.2g} %, and {limit:g} % is the limit" if value > limit else ""
-    if not len(value):
-        return "" if value.name == "gap_ms" else "no call has shown such a time"
-    what, checked = value.checked
-    return f"{what} is {say_ms(checked)}, and {limit:g} ms is the limit" if checked > limit else ""
-
-
-def check_limits(limits: Mapping[str, float] | None, also: Sequence[str] = ()) -> dict[str, float]:
-    """Return the limits of a run, `DEFAULT_LIMITS` among them where nothing else is said.
-
-    Args:
-        limits: Those that were given.
-        also: Names of further limits, which are returned as they are.
-
-    Raises:
-        TypeError, ValueError: If one has no such name, or is no number from 0 on.
-    """
-    if not isinstance(limits, Mapping | None):
-        raise WrongType(f"limits is {limits!r}; give a dict such as {{'response_ms': 800}}")
-    known = [*TIMES, *SHARES, *also]
-    for name, limit in (limits or {}).items():
-        if name not in known:
-            raise WrongValue(f"limits has {name!r}; there are {', '.join(known)}")
-        is_number = isinstance(limit, int | float) and not isinstance(limit, bool)
-        if not is_number or not is_finite(limit) or limit < 0:
-            raise WrongValue(f"the limit {name} is {limit!r}; give a number from 0 on")
-    return {**DEFAULT_LIMITS, **(limits or {})}
-
-
-def describe_short(histogram: Histogram) -> str:
-    """Return the median and the 99th percentile in words."""
-    if not len(histogram):
-        return "not measured"
-    half, most = histogram.find(0.5), histogram.find(0.99)
-    return f"{half:.1f} ms (median), {most:.1f} ms (99 %)"
-
-
-def summarise(histogram: Histogram) -> dict[str, Any]:
-    """Return percentiles as plain values for JSON."""
-    if not len(histogram):
-        return {"values": 0}
-    shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-    found = {name: as_json(histogram.find(share)) for name, share in shares.items()}
-    return {"values": len(histogram), **found, "max": as_json(histogram.max)}
 
 
 def list_fields(call: LoadCall) -> dict[str, Any]:

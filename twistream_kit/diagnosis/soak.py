@@ -14,14 +14,13 @@ from typing import Any
 from twistream_kit.diagnosis.growth import KINDS, Growth, UsageReading, count_warm_up
 from twistream_kit.diagnosis.histogram import Histogram
 from twistream_kit.diagnosis.junit import build_junit
-from twistream_kit.diagnosis.load import (
+from twistream_kit.diagnosis.load import LoadCall, list_fields
+from twistream_kit.diagnosis.load_figure import (
     SHARES,
     TIMES,
-    LoadCall,
     LoadFigure,
     check_limit,
     describe_short,
-    list_fields,
     summarise,
 )
 from twistream_kit.diagnosis.turn_figures import say_number, say_times

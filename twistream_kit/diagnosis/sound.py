@@ -98,7 +98,7 @@ _ODD_SIZES = Objection(
     "note",
 )
 
-_SILENT_SO_FAR = Objection(
+SILENT_SO_FAR = Objection(
     None,
     FIELD,
     f"holds nothing but silence in the first {_SILENT_SECONDS:g} s of sound",
@@ -107,7 +107,7 @@ _SILENT_SO_FAR = Objection(
     "note",
 )
 
-_NOTHING_BUT_SILENCE = Objection(
+NOTHING_BUT_SILENCE = Objection(
     None,
     FIELD,
     "was nothing but silence on the whole stream",
@@ -330,7 +330,7 @@ class SoundReview:
             yield self._run_steps(is_to_the_end=False)
         new = self._mistakes.add(self._release())
         if self._size >= _PAUSE_BYTES and not self._is_audible:
-            new += self._mistakes.add([_NOTHING_BUT_SILENCE])
+            new += self._mistakes.add([NOTHING_BUT_SILENCE])
         yield new
 
     def _is_worth_listening(self, payload: bytes) -> bool:
@@ -463,7 +463,7 @@ class SoundReview:
                 self._odd = -1 << 62  # once is enough
                 found.append(_ODD_SIZES)
         if before < _SILENT_BYTES <= self._size and not self._is_audible:
-            found.append(_SILENT_SO_FAR)
+            found.append(SILENT_SO_FAR)
         return found
 
 

@@ -248,7 +248,9 @@ class TurnFigure:
 
 def say_ms(milliseconds: float) -> str:
     """Return a time in words."""
-    return "never" if math.isinf(milliseconds) else f"{milliseconds:.0f} ms"
+    if math.isinf(milliseconds):
+        return "never"
+    return f"{round(milliseconds)} ms"  # without a sign for 0
 
 
 def build_no_attribute(thing: object, name: str) -> AttributeError:

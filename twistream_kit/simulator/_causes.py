@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from twistream_kit.diagnosis.message import review_unheard
+from twistream_kit.diagnosis.sound import NOTHING_BUT_SILENCE, SILENT_SO_FAR
 from twistream_kit.errors import Objection, RemoteProtocolError, Severity, sort_by_severity
 from twistream_kit.protocol import to_twilio
 from twistream_kit.protocol.ending import Cause
@@ -35,6 +36,14 @@ _READ_ON = (
 )
 
 _ONLY_LISTENS = "if it only listens, call it with expect_silence=True (--expect-silence)"
+
+NOBODY_SPOKE = ", and the caller said nothing"
+"""The end of the problem of a silent call with a silent caller."""
+
+_LET_IT_SPEAK = (
+    "The caller said nothing, and a server that echoes or answers has nothing to send then: let "
+    "the caller speak, with say= or script= (--say, --script)"
+)
 
 _LOST_BECAUSE: dict[Cause, str] = {
     "server-closed": "the server closed the connection",
@@ -74,16 +83,23 @@ class Remains:
         waiting_marks: The marks that did not come back.
         is_close_unanswered: Whether Twilio's Close frame was not answered in time.
         plays_after_close: Whether queued sound was played after the server's Close frame.
+        is_caller_silent: Whether the caller has said nothing and pressed no key.
     """
 
     waiting_marks: tuple[str, ...] = ()
     is_close_unanswered: bool = False
     plays_after_close: bool = False
+    is_caller_silent: bool = False
 
 
 def add_causes(report: CallReport, remains: Remains) -> CallReport:
     """Return `report` with the causes before its other objections, errors first."""
     others = report.objections.copy()
+    if report.expect_silence or (remains.is_caller_silent and report.first_sound_ms is None):
+        # It was expected; or it is said, with its cause, of the call as a whole.
+        del others[NOTHING_BUT_SILENCE]
+        if report.first_sound_ms is None:
+            del others[SILENT_SO_FAR]
     dropped: Counter[Objection] = Counter()
     missed = _find_missed_start(report)
     if missed:
@@ -277,7 +293,7 @@ def _object_to_ending(report: CallReport, because: str) -> Objection:
 def _object_to_early_ending(report: CallReport, because: str) -> Objection:
     problem = f"{because} {_say_end(report)}, before the caller heard anything"
     if report.received.get("media"):
-        problem += f": it had sent {_describe_silence(report)}"
+        problem += ": it had sent nothing but silence"
     consequence = "Twilio goes on with the TwiML behind <Connect>, or hangs up if there is none"
     fix = _describe_fix(report)
     if fix == _READ_ON:
@@ -306,9 +322,12 @@ def _explain_silence(report: CallReport, because: str | None, remains: Remains) 
         )
     else:
         problem, fix = _describe_what_came(report)
+        if remains.is_caller_silent and not (report.cleared_seconds or report.lost_seconds):
+            problem += NOBODY_SPOKE
+            fix = f"{_LET_IT_SPEAK}. Otherwise: {fix[0].lower()}{fix[1:]}"
     if because:
         problem += f"; then {because}, {_say_end(report)}"
-    if report.line is not None and not report.line.is_clean:
+    if report.line is not None and not report.line.is_clean and not remains.is_caller_silent:
         fix = (
             f"On line {report.line.name!r} a server may not hear when the caller speaks or has "
             "ended: the same call with line='clean' (--line clean) tells whether the line is the "
@@ -334,7 +353,7 @@ def _describe_what_came(report: CallReport) -> tuple[str, str]:
         )
         return problem, "Let the call last longer: seconds=10"
     if report.received.get("media"):
-        return f"the server sent {_describe_silence(report)}", (
+        return "the server sent nothing but silence", (
             "Look at what makes the sound: its payload is all 0xFF or 0x7F, or empty; "
             f"{_ONLY_LISTENS}"
         )
@@ -345,10 +364,6 @@ def _describe_what_came(report: CallReport) -> tuple[str, str]:
 
 def _say_end(report: CallReport) -> str:
     return f"{_say_seconds(report.seconds)} after the start message"
-
-
-def _describe_silence(report: CallReport) -> str:
-    return f"nothing but silence (media {report.received['media']})"
 
 
 def _is_orderly(report: CallReport) -> bool:

@@ -6,6 +6,7 @@ first, by tasks that keep every worker busy for a moment; then all shares get on
 
 from __future__ import annotations
 
+import math
 import socket
 import sys
 import threading
@@ -14,10 +15,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from twistream_kit.diagnosis.histogram import Histogram
 from twistream_kit.diagnosis.load import LoadReport
-from twistream_kit.errors import NoResultYet, Objection, TwistreamError, WrongState
+from twistream_kit.errors import (
+    NoResultYet,
+    Objection,
+    TwistreamError,
+    WrongState,
+    hide_user,
+)
 from twistream_kit.listing import Series
 from twistream_kit.pending import Pending, ReentrantLoop, Subject, get_running_loop
 from twistream_kit.simulator._load_link import Counts, ShareListener
@@ -28,9 +36,16 @@ from twistream_kit.simulator._load_share import (
     Watch,
     run_share,
 )
+from twistream_kit.simulator._load_validity import (
+    note_early_answers,
+    note_silent_callers,
+    object_to_lost,
+)
 from twistream_kit.simulator._own_thread import on_own_thread
 from twistream_kit.simulator.model.assumptions import Behaviour, find_lines
 from twistream_kit.simulator.report import describe_lines
+
+_Result = TypeVar("_Result")
 
 _CLOCK_SECONDS = 0.2
 """How long the comparison of clocks keeps each worker busy."""
@@ -48,6 +63,14 @@ _STEP_SECONDS = 0.25
 
 _LISTENER_LIMIT_SECONDS = 60.0
 """So long that only a fault reaches it: the report would be lost for the sake of its listener."""
+_STOP_LIMIT_SECONDS = 35.0
+"""How long shares may take to end after a stop; each has limits of its own."""
+
+_UNBEGUN_SECONDS = 30.0
+"""How long an executor may take to begin a share while none of the others runs."""
+
+_LATE_SECONDS = 90.0
+"""How much longer than its calls a share may be silent: it evaluates what they have said."""
 
 _LINK_SECONDS = 2.0
 """How long after a stop a share that begins just then may take to connect."""
@@ -61,15 +84,25 @@ class LoadRun(Pending[LoadReport]):
         watch: The run, as it is seen from here.
         calls: How many calls are to be made.
         progress: Whether `result` shows how far it is.
+        seconds: How long the run takes if no call ends early, from its first call on.
 
     Attributes:
         watch: The run, as it is seen from here.
     """
 
-    def __init__(self, subject: Subject, watch: Watch, calls: int, *, progress: bool) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        watch: Watch,
+        calls: int,
+        *,
+        progress: bool,
+        seconds: float = math.inf,
+    ) -> None:
         super().__init__(None, subject)
         self.watch = watch
         self._calls = calls
+        self._seconds = seconds
         self._progress = progress
 
     def stop(self) -> None:
@@ -104,7 +137,7 @@ class LoadRun(Pending[LoadReport]):
             return super().result(_STOP_SECONDS)
 
     def _show_progress(self, timeout: float | None) -> None:
-        show = _choose_progress(self.watch, self._calls)
+        show = _choose_progress(self.watch, self._calls, self._seconds)
         until = None if timeout is None else time.monotonic() + timeout
         try:
             while not self.done() and (until is None or time.monotonic() < until):
@@ -123,7 +156,7 @@ def _is_nested() -> bool:
     return isinstance(get_running_loop(), ReentrantLoop)
 
 
-def _choose_progress(watch: Watch, calls: int) -> Callable[[bool], None]:
+def _choose_progress(watch: Watch, calls: int, seconds: float) -> Callable[[bool], None]:
     """Return what shows how far a run is: a bar, or a line each second where there is no terminal.
 
     It is given whether the run has ended.
@@ -133,18 +166,33 @@ def _choose_progress(watch: Watch, calls: int) -> Callable[[bool], None]:
     is_notebook = any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)
     if not (sys.stderr.isatty() or is_notebook):
         return _Lines(watch, calls).show
-    bar = tqdm(
-        total=calls, desc="calls", unit="call", bar_format="{l_bar}{bar}| {elapsed}{postfix}"
-    )
+    bar = tqdm(total=1.0, desc="calls", bar_format="{l_bar}{bar}| {elapsed}{postfix}")
+    done = _RunProgress(watch, calls, seconds)
 
     def show(is_over: bool) -> None:
-        bar.set_postfix_str(_describe(watch), refresh=False)
-        bar.update(watch.ended - bar.n)
+        ended = f"{watch.ended} of {calls} ended, {_describe(watch)}"
+        bar.set_postfix_str(ended, refresh=False)
+        bar.update(done.measure(time.monotonic()) - bar.n)
         bar.refresh()
         if is_over:
             bar.close()
 
     return show
+
+
+class _RunProgress:
+    """How much of a run is done: by the calls that have ended, or else by its time."""
+
+    def __init__(self, watch: Watch, calls: int, seconds: float) -> None:
+        self._watch, self._calls, self._seconds = watch, calls, seconds
+        self._began: float | None = None
+
+    def measure(self, now: float) -> float:
+        """Return the share that is done, 0 to 1; 1 only if all calls have ended."""
+        if self._began is None and self._watch.begun:
+            self._began = now
+        passed = 0.0 if self._began is None else (now - self._began) / max(self._seconds, 0.001)
+        return max(self._watch.ended / self._calls, min(passed, 0.99))
 
 
 class _Lines:
@@ -172,8 +220,13 @@ def _describe(watch: Watch) -> str:
     return f"{under_way} under way{refused}{own}"
 
 
-def run_shares(executor: Executor, orders: Sequence[ShareOrder], watch: Watch) -> list[ShareResult]:
-    """Let an executor run shares that all begin at one time; return what they have measured.
+def run_shares(
+    executor: Executor, orders: Sequence[ShareOrder], watch: Watch
+) -> tuple[list[ShareResult], list[Objection]]:
+    """Let an executor run shares that all begin at one time.
+
+    Returns:
+        What they have measured, and an objection for each share that has not come back.
 
     Raises:
         TwistreamError: If the executor does not begin its work, or a share fails.
@@ -181,14 +234,42 @@ def run_shares(executor: Executor, orders: Sequence[ShareOrder], watch: Watch) -
     with on_own_thread(ShareListener(), limit=_LISTENER_LIMIT_SECONDS) as listener:
         clocks = compare_clocks(executor, len(orders), listener, watch)
         if watch.stop.is_set():
-            return []
+            return [], []
         begin_at = time.time() + _AHEAD_SECONDS + 2 * clocks.way
         link = listener.address
         given = [
             replace(order, begin_at=begin_at, offsets=clocks.offsets, link=link) for order in orders
         ]
-        futures = [executor.submit(run_share, order) for order in given]
-        return _Collection(futures, given, watch, listener, clocks).collect()
+        shares = _Collection(watch, listener, clocks)
+        for order in given:
+            try:
+                shares.add(_submit(executor, run_share, order), order)
+            except TwistreamError as error:
+                shares.fail(error)
+                break
+        return shares.collect()
+
+
+def _submit(executor: Executor, work: Callable[..., _Result], *args: Any) -> Future[_Result]:
+    """Give work to an executor.
+
+    Raises:
+        TwistreamError: If it does not take it.
+    """
+    try:
+        future = executor.submit(work, *args)
+    except Exception as error:
+        raise TwistreamError(
+            f"the executor takes no work: {type(error).__name__}: {error}",
+            fix="See whether it was shut down, and whether its workers run",
+        ) from error
+    if not callable(getattr(future, "done", None)):
+        raise TwistreamError(
+            f"the executor's submit() returned an object of type {type(future).__name__}, which is "
+            "no Future",
+            fix="Give an Executor of concurrent.futures, such as ProcessPoolExecutor(2)",
+        )
+    return future
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +306,7 @@ def compare_clocks(
             listener.open_to(addresses)
         sent = time.time()
         waiting: list[Future[WorkerClock]] = [
-            executor.submit(measure_clock, number, _CLOCK_SECONDS, listener.address)
+            _submit(executor, measure_clock, number, _CLOCK_SECONDS, listener.address)
             for number in range(workers)
         ]
         until, ways, are_linked = time.monotonic() + _CLOCK_LIMIT_SECONDS, [], True
@@ -270,50 +351,69 @@ def _wait_for_clock(future: Future[WorkerClock], until: float, watch: Watch) -> 
 
 
 class _Collection:
-    """The shares that an executor runs, until each has ended.
+    """The shares that an executor runs, until each has ended or is taken for lost.
 
     Args:
-        futures: The shares, as the executor gave them.
-        orders: What each of them was to do.
         watch: Gets how far they are, and has the event that stops them.
         listener: What they are connected to.
         clocks: How their workers are reached.
     """
 
-    def __init__(
-        self,
-        futures: Sequence[Future[ShareResult]],
-        orders: Sequence[ShareOrder],
-        watch: Watch,
-        listener: ShareListener,
-        clocks: Clocks,
-    ) -> None:
-        self._waiting = {
-            order.number: (future, order) for future, order in zip(futures, orders, strict=True)
-        }
+    def __init__(self, watch: Watch, listener: ShareListener, clocks: Clocks) -> None:
+        self._waiting: dict[int, tuple[Future[ShareResult], ShareOrder]] = {}
         self._results: list[ShareResult] = []
+        self._lost: list[Objection] = []
+        self._error: TwistreamError | None = None
         self._watch = watch
         self._listener = listener
         self._are_linked = clocks.are_linked
+        self._patience = 0.0
+        self._seen: object = None
+        self._seen_at = time.monotonic()
 
-    def collect(self) -> list[ShareResult]:
+    def add(self, future: Future[ShareResult], order: ShareOrder) -> None:
+        """Collect one more share, which was to do this."""
+        self._waiting[order.number] = (future, order)
+        longest = max(order.starts.values(), default=0.0) + order.seconds
+        self._patience = max(self._patience, longest + _LATE_SECONDS)
+
+    def fail(self, error: TwistreamError) -> None:
+        """Let all shares end; `collect` then raises the error, the first if there are several."""
+        self._error = self._error or error
+        self._watch.stop.set()
+
+    def collect(self) -> tuple[list[ShareResult], list[Objection]]:
         """Wait for all, or after a stop for those that have begun; return what they measured.
 
+        A share of which nothing is heard for longer than its calls may last is not waited for.
+
         Raises:
-            TwistreamError: If one fails.
+            TwistreamError: If one fails, or none comes back.
         """
         pause, stopped_at = threading.Event(), None
+        self._seen_at = time.monotonic()
         while self._waiting:
             if stopped_at is not None:
                 pause.wait(_STEP_SECONDS / 5)
             elif self._watch.stop.wait(_STEP_SECONDS):
                 stopped_at = time.monotonic()
                 self._listener.stop()
-            if stopped_at is not None and time.monotonic() - stopped_at > _LINK_SECONDS:
+            stopped = 0.0 if stopped_at is None else time.monotonic() - stopped_at
+            if stopped > _LINK_SECONDS:
                 self._cancel_what_waits()
             self._take_what_is_done()
             self._count()
-        return self._results
+            self._give_up_lost(is_overdue=stopped > _STOP_LIMIT_SECONDS)
+        if self._lost and not self._results and not self._watch.stop.is_set():
+            self.fail(
+                TwistreamError(
+                    f"the executor has lost all shares of the calls: {self._lost[0].statement}",
+                    fix=self._lost[0].fix,
+                )
+            )
+        if self._error is not None:
+            raise self._error
+        return self._results, self._lost
 
     def _cancel_what_waits(self) -> None:
         """Cancel shares that have not begun.
@@ -332,10 +432,34 @@ class _Collection:
                 continue
             del self._waiting[number]
             if future.cancelled():
+                if not self._watch.stop.is_set():
+                    self._lost.append(object_to_lost(number, "was cancelled by its executor"))
                 continue
             if (error := future.exception()) is not None:
-                raise TwistreamError(f"a share of the calls failed: {error}") from error
+                failed = TwistreamError(
+                    f"a share of the calls failed: {type(error).__name__}: {error}"
+                )
+                failed.__cause__ = error
+                self.fail(error if isinstance(error, TwistreamError) else failed)
+                continue
             self._results.append(future.result())
+
+    def _give_up_lost(self, *, is_overdue: bool) -> None:
+        """Wait no longer for shares of which nothing has been heard for too long."""
+        now = time.monotonic()
+        seen = (len(self._waiting), self._watch.begun, self._watch.ended)
+        if seen != self._seen:
+            self._seen, self._seen_at = seen, now
+        unheard = now - self._seen_at
+        has_begun = any(number in self._listener.counts for number in self._waiting)
+        limit = self._patience if has_begun or not self._are_linked else _UNBEGUN_SECONDS
+        if unheard <= limit and not is_overdue:
+            return
+        for number in list(self._waiting):
+            del self._waiting[number]
+            self._lost.append(
+                object_to_lost(number, f"has not come back: nothing was heard for {unheard:.0f} s")
+            )
 
     def _count(self) -> None:
         """Say how far all shares are; one that cannot say it is taken to begin as planned."""
@@ -351,12 +475,40 @@ class _Collection:
         self._watch.begun = sum(each.begun for each in counts)
         self._watch.ended = sum(each.ended for each in counts)
         self._watch.refused = sum(each.refused for each in counts)
+        self._watch.look_for_server()
+
+
+def require_server(results: Sequence[ShareResult]) -> None:
+    """Refuse to make a report of calls of which none has found a server that takes it.
+
+    Raises:
+        CallRefused: Why the first one was refused.
+    """
+    refused = sum(result.refused for result in results)
+    refusals = [result.refusal for result in results if result.refusal is not None]
+    if refusals and refused == sum(len(result.calls) for result in results):
+        raise refusals[0].build_error()
 
 
 def build_report(
-    order: ShareOrder, calls: int, limits: dict[str, float], results: Sequence[ShareResult]
+    order: ShareOrder,
+    calls: int,
+    limits: dict[str, float],
+    results: Sequence[ShareResult],
+    lost: Sequence[Objection] = (),
+    *,
+    is_stopped: bool = False,
 ) -> LoadReport:
-    """Merge what the shares have measured, of which one had this order."""
+    """Merge what the shares have measured, of which one had this order.
+
+    Args:
+        order: That of one share.
+        calls: How many calls all were to make.
+        limits: What the figures are held against.
+        results: What came back.
+        lost: An objection for each share that did not.
+        is_stopped: Whether the run was stopped.
+    """
     results = sorted(results, key=lambda result: result.share.number)
     own, idle, loaded = Histogram(), Histogram(), Histogram()
     for result in results:
@@ -367,21 +519,24 @@ def build_report(
         (call for result in results for call in result.calls), key=lambda call: call.number
     )
     invalid = [each for result in results for each in result.invalid]
+    notes = [each for result in results for each in result.notes]
+    notes += [*note_silent_callers(made), *note_early_answers(made)]
     return LoadReport(
-        url=order.url,
+        url=hide_user(order.url),
         asked=calls,
         seconds=max((result.seconds for result in results), default=0.0),
         calls=Series.of(made, "calls"),
         shares=Series.of([result.share for result in results], "shares"),
         limits=limits,
-        invalid=Series.of([*invalid, *_find_duplicates(results)], "objections"),
+        invalid=Series.of([*invalid, *_find_duplicates(results), *lost], "objections"),
         own_late_ms=own,
         echo_idle_ms=idle,
         echo_loaded_ms=loaded,
-        is_interrupted=any(result.is_interrupted for result in results) or len(made) < calls,
+        is_interrupted=any(result.is_interrupted for result in results)
+        or (is_stopped and len(made) < calls),
         recorded={number: each for result in results for number, each in result.recorded.items()},
         line=_describe_lines(order.behaviour),
-        notes=Series.of([each for result in results for each in result.notes], "notes"),
+        notes=Series.of(notes, "notes"),
     )
 
 

@@ -23,7 +23,14 @@ from typing import Any
 
 from twistream_kit.diagnosis.histogram import Histogram
 from twistream_kit.diagnosis.load import LoadCall, LoadShare
-from twistream_kit.errors import CallRefused, Objection, sort_by_severity
+from twistream_kit.errors import (
+    CallRefused,
+    Objection,
+    TwistreamError,
+    join_sentences,
+    sort_by_severity,
+)
+from twistream_kit.protocol.codes import TWILIO_CODES
 from twistream_kit.protocol.from_twilio import PTIME_MS
 from twistream_kit.simulator._calls_loop import SharedLoop, run_call
 from twistream_kit.simulator._load_link import LinkAddress, ShareLink
@@ -36,6 +43,7 @@ from twistream_kit.simulator.model.assumptions import Behaviour
 from twistream_kit.simulator.report import CallReport
 from twistream_kit.simulator.simulate_call import CallerPlan, CallRun, make_plan
 from twistream_kit.simulator.stream.pacer import Lateness
+from twistream_kit.simulator.stream.refusal import StreamFailed
 
 IDLE_SECONDS = 0.4
 """How long the loopback is measured before the first call."""
@@ -71,7 +79,7 @@ class ShareOrder:
 
     number: int
     run: int
-    url: str
+    url: str = field(repr=False)  # it may hold a password
     starts: Mapping[int, float]
     seconds: float
     begin_at: float | None
@@ -125,6 +133,8 @@ class ShareResult:
         seconds: From the beginning of the run to the end of the last call.
         is_interrupted: Whether it was ended early.
         notes: What its user should know, and its figures do not suffer from.
+        refused: How many of the calls were refused, or found no server.
+        refusal: Why the first of them was.
     """
 
     share: LoadShare
@@ -137,6 +147,28 @@ class ShareResult:
     seconds: float
     is_interrupted: bool
     notes: tuple[Objection, ...] = ()
+    refused: int = 0
+    refusal: CallRefusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallRefusal:
+    """Why a call was refused; it can be pickled, which `CallRefused` cannot.
+
+    Attributes:
+        code: The code with which Twilio would end the stream; 0 for none.
+        problem, fix: What is wrong, and what to do.
+    """
+
+    code: int
+    problem: str
+    fix: str
+
+    def build_error(self) -> CallRefused:
+        """Return it as an error."""
+        if self.code:
+            return StreamFailed(self.code, self.problem, fix=self.fix)
+        return CallRefused(self.problem, fix=self.fix)
 
 
 class Watch:
@@ -146,18 +178,38 @@ class Watch:
         stop: Set to end the run with what it has.
         begun, ended, refused: How many calls have got so far.
         lateness: How late the frames were.
+        is_server_missing: Whether the run is to end because no call has found a server.
     """
 
     def __init__(self) -> None:
         self.stop = threading.Event()
         self.begun = self.ended = self.refused = 0
         self.lateness = Lateness()
+        self.is_server_missing = False
+
+    def look_for_server(self) -> None:
+        """End the run if each call that was begun has been refused, and none is on its way."""
+        if self.begun and self.begun == self.ended == self.refused:
+            self.is_server_missing = True
+            self.stop.set()
 
 
 def run_share(order: ShareOrder, watch: Watch | None = None) -> ShareResult:
     """Make the calls of a share, and return what was measured; an interrupt ends it early."""
     with shorten_collections():
         return _ShareRun(order, watch or Watch()).run()
+
+
+class _PartOf(Lateness):
+    """How late the frames of one call were, which are counted with those of all calls as well."""
+
+    def __init__(self, whole: Lateness) -> None:
+        super().__init__()
+        self._whole = whole
+
+    def record(self, seconds: float) -> None:
+        super().record(seconds)
+        self._whole.record(seconds)
 
 
 @dataclass(slots=True)
@@ -174,7 +226,13 @@ class _BegunCall:
     ends: float | None = None
     is_cut_short: bool = False
     failure: str = ""
+    repair: str = ""
     make_report: Callable[[], CallReport] | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the server has taken it."""
+        return self.run is not None and self.run.started_at is not None
 
 
 class _ShareRun:
@@ -196,6 +254,7 @@ class _ShareRun:
         self._waited: float | None = None
         self._began = 0.0
         self._is_interrupted = False
+        self._refusal: CallRefusal | None = None
 
     def run(self) -> ShareResult:
         order = self._order
@@ -220,6 +279,10 @@ class _ShareRun:
                 self._wait_for_ends()
             except KeyboardInterrupt:  # in a process of a pool, which a terminal interrupts, too
                 self._watch.stop.set()
+            except BaseException:
+                self._watch.stop.set()
+                self._end_early()  # no caller stays behind whom nobody waits for
+                raise
             self._end_early()
             jump = time.time() - time.monotonic() - clock
             seconds = time.monotonic() - self._began
@@ -253,13 +316,29 @@ class _ShareRun:
                 return
             call = _BegunCall(
                 number,
-                self._order.make_plan(number),
+                self._make_plan(number),
                 time.monotonic() - self._began,
                 self._watch.begun - self._watch.ended,
             )
             self._calls.append(call)
             self._watch.begun += 1
             run_call(partial(self._make_call, call), partial(self._give_up, call))
+
+    def _make_plan(self, number: int) -> CallerPlan:
+        """Return what the caller of one call does.
+
+        Raises:
+            TwistreamError: If the user's function of the parameters fails.
+        """
+        try:
+            return self._order.make_plan(number)
+        except Exception as error:
+            raise TwistreamError(
+                f"call {number} could not be made: {type(error).__name__}: {error}",
+                consequence="The run was ended, all its callers have hung up, and there is no "
+                "report",
+                fix="Let parameters= return a dict of names and values for the number of each call",
+            ) from error
 
     def _wait_for_ends(self) -> None:
         leave_out_what_is_there()  # all calls, which are many objects
@@ -312,14 +391,19 @@ class _ShareRun:
     async def _make_call(self, call: _BegunCall, shared: SharedLoop) -> None:
         try:
             call.task, call.loop = asyncio.current_task(), asyncio.get_running_loop()
-            call.run = CallRun(call.plan, shared, self._watch.lateness)
+            lateness = self._watch.lateness
+            if call.plan.is_recorded:  # its report says how late its own frames were
+                lateness = _PartOf(lateness)
+            call.run = CallRun(call.plan, shared, lateness)
             call.make_report = await call.run.run()
         except asyncio.CancelledError:
             if not call.is_cut_short:
                 raise
         except CallRefused as error:
             call.failure = error.problem
+            call.repair = join_sentences(error.consequence, error.fix)
             self._watch.refused += 1
+            self._refusal = self._refusal or CallRefusal(error.code or 0, error.problem, error.fix)
         except BaseException as error:  # noqa: BLE001 - it is the result of the call
             call.failure = f"{type(error).__name__}: {error}"
         finally:
@@ -334,6 +418,8 @@ class _ShareRun:
             call.ends = time.monotonic() - self._began
             call.task = call.loop = None
             self._watch.ended += 1
+            if self._link is None:  # otherwise the one who asks looks at all shares
+                self._watch.look_for_server()
 
     async def _measure_echo(self, _shared: SharedLoop) -> None:
         """Measure how long a byte takes over the loopback and back, on the loop of the calls."""
@@ -365,9 +451,7 @@ class _ShareRun:
 
     def _build(self, seconds: float, late: float, jump: float, busy: float) -> ShareResult:
         # A call that was ended before it was connected is none.
-        self._calls = [
-            call for call in self._calls if not (call.is_cut_short and call.make_report is None)
-        ]
+        self._calls = [call for call in self._calls if not call.is_cut_short or call.is_connected]
         own_late_ms = self._watch.lateness.make_histogram()
         share = LoadShare(
             self._order.number,
@@ -397,13 +481,15 @@ class _ShareRun:
             seconds,
             self._is_interrupted,
             tuple(note_link(share, self._link_fault)),
+            self._watch.refused,
+            self._refusal,
         )
 
 
 def _hang_up(call: _BegunCall) -> None:
     """End a call before its time; nothing that it lacks then is the server's fault."""
     call.is_cut_short = True
-    if call.run is not None and call.run.started_at is not None:
+    if call.run is not None and call.is_connected:
         call.run.hang_up()
     elif call.task is not None:
         call.task.cancel()
@@ -427,10 +513,10 @@ def _measure_call(call: _BegunCall, order: ShareOrder, report: CallReport | None
         heard_frames = call.run.played_frames
         for frames, times in sorted(call.run.gaps.items()):
             gaps += [float(frames * PTIME_MS)] * times
-    failure = call.failure
+    failure, repair = call.failure, call.repair
     is_cut_short = call.is_cut_short and report is not None and report.ending == "stopped"
     if report is not None and not report.ok and not is_cut_short:
-        failure = _explain(report)
+        failure, repair = _explain(report)
     elif report is None and not failure:
         failure = "it did not end in time"
     has_turns = report is not None and bool(report.acts)
@@ -449,13 +535,18 @@ def _measure_call(call: _BegunCall, order: ShareOrder, report: CallReport | None
         gaps_ms=tuple(gaps),
         heard_frames=heard_frames,
         is_recorded=call.plan.is_recorded,
+        repair=repair,
     )
 
 
-def _explain(report: CallReport) -> str:
-    """Return the first reason for which a call is not `ok`."""
+def _explain(report: CallReport) -> tuple[str, str]:
+    """Return the first reason for which a call is not `ok`, and what to do about it."""
     reasons = [each for each in report.objections if each.severity != "note"]
     if reasons:
-        return sort_by_severity(reasons)[0].statement
+        first = sort_by_severity(reasons)[0]
+        return first.statement, join_sentences(first.consequence, first.fix)
     logged = [entry for entry in report.debugger if entry.level != "note"]
-    return f"{logged[0].code} {logged[0].name}" if logged else report.headline
+    if logged:
+        known = TWILIO_CODES.get(logged[0].code)
+        return f"{logged[0].code} {logged[0].name}", "" if known is None else known.remedy
+    return report.headline, ""

@@ -333,7 +333,21 @@ class ScriptRun:
         is_run_on = self._attention.count_interrupted(state.since, self._now) > 0
         if is_run_on and self._attention.cleared_at < self._attention.spoke_at:
             return _LET_IT_CLEAR
+        if heard := self._find_heard_out(state):
+            which = f"Step {heard.number} (listen) has heard the answer to its end already"
+            if state.step.kind == "interrupt":
+                return f"{which}: leave it out, and that answer is interrupted"
+            return f"{which}: leave one of the two out, or let the caller act between them"
         return "Look at what the server does before it, or give it a longer limit="
+
+    def _find_heard_out(self, state: _StepState) -> _StepState | None:
+        """Return the step that heard the answer for which this one waits, if there is one."""
+        for each in reversed(self._done):
+            if each is state or each.step.kind == "wait":
+                continue
+            is_heard = each.step.kind == "listen" and each.objection is None
+            return each if is_heard else None
+        return None
 
     def _say_unanswered(self, state: _StepState) -> str:
         """Return what was heard in a step without an answer."""

@@ -10,8 +10,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
+from twistream_kit.diagnosis.failure_reasons import mask_reason
 from twistream_kit.diagnosis.histogram import Histogram
-from twistream_kit.diagnosis.load import DECIMALS, TIMES, LoadCall, LoadReport
+from twistream_kit.diagnosis.load import LoadCall, LoadReport
+from twistream_kit.diagnosis.load_figure import TIMES
 from twistream_kit.diagnosis.soak import MOST_FAILED_CALLS, SoakFault, SoakWave
 from twistream_kit.errors import Objection
 from twistream_kit.protocol.from_twilio import PTIME_MS
@@ -109,7 +111,7 @@ class SoakTally:
         for call in report.calls:
             if call.ok:
                 continue
-            reason = DECIMALS.sub("…", call.failure)
+            reason = mask_reason(call.failure)
             is_kept_apart = reason in self.failures or len(self.failures) < MOST_REASONS
             self.failures[reason if is_kept_apart else OTHER_REASONS] += 1
             if len(self.failed_calls) < MOST_FAILED_CALLS:

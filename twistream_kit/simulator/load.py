@@ -14,18 +14,27 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
 
-from twistream_kit.diagnosis.load import LoadReport, check_limits
-from twistream_kit.errors import WrongType, WrongValue, hide_user, is_finite
+from twistream_kit.audio.clip import Clip
+from twistream_kit.diagnosis.load import LoadReport
+from twistream_kit.diagnosis.load_figure import check_limits
+from twistream_kit.errors import Objection, WrongType, WrongValue, hide_user, is_finite
 from twistream_kit.pending import Pending, Subject, fail, fulfil
+from twistream_kit.simulator import caller
 from twistream_kit.simulator._calls_loop import begin_thread
 from twistream_kit.simulator._load_machine import check_descriptors
-from twistream_kit.simulator._load_run import LoadRun, build_report, require_workers, run_shares
+from twistream_kit.simulator._load_run import (
+    LoadRun,
+    build_report,
+    require_server,
+    require_workers,
+    run_shares,
+)
 from twistream_kit.simulator._load_share import ShareOrder, Watch, run_share
 from twistream_kit.simulator._remote import refuse_remote
 from twistream_kit.simulator.caller import Script, Step, make_script
 from twistream_kit.simulator.line.line import Line
 from twistream_kit.simulator.model.assumptions import Behaviour, check_behaviour
-from twistream_kit.simulator.simulate_call import set_lines
+from twistream_kit.simulator.simulate_call import check_keys, check_say, set_lines
 
 MOST_CALLS = 10_000
 """More than this one server hardly gets; and a number that was not meant is noticed."""
@@ -41,6 +50,8 @@ def simulate_calls(
     calls: int = 50,
     *,
     seconds: float = 30,
+    say: Clip | bytes | None = None,
+    press: str = "",
     script: Script | Sequence[Step] | str | os.PathLike[str] | None = None,
     ramp_seconds: float = 5,
     seed: int = 0,
@@ -71,8 +82,11 @@ def simulate_calls(
         url: The server's WebSocket: wss, or ws on this machine.
         calls: How many calls.
         seconds: The length of each call; a script may hang up sooner, and the server may close.
-        script: What each caller does: steps of `kit.caller`, or the name of a TOML file.  Without
-            one it listens in silence, and only first sounds and gaps are measured.
+        say: What each caller says, as soon as the call begins: a clip, or PCMU bytes.
+        press: Keys that it then presses.
+        script: What each caller does instead: steps of `kit.caller`, or the name of a TOML file.
+            A caller with nothing to say or press listens in silence: only first sounds and gaps are
+            measured, and every call to a server that echoes, or waits for speech, fails.
         ramp_seconds: The time within which the calls begin, evenly; 0 begins all at once.
         seed: Decides, with the number of each call, what the script leaves to chance.
         parameters: The custom parameters in *start*; or a function that returns them for the
@@ -98,7 +112,10 @@ def simulate_calls(
 
     Returns:
         The report.  It says when a run is invalid: own frames late, a core without time left, a
-        clock that was set, a share that began late or came back twice.
+        clock that was set, a share that began late, came back twice or not at all.  If there is no
+        server, or it refuses the first calls and takes none, the run ends at once, and the
+        `Pending` fails with `CallRefused`; what a server does that has taken a call is in the
+        report.  It fails with a TwistreamError if `parameters` raises, or a share fails.
 
     Raises:
         CallRefused: At once, if Twilio would not connect to `url`.
@@ -136,8 +153,8 @@ def simulate_calls(
             seconds=seconds,
             begin_at=None,
             offsets={},
-            recorded=frozenset(calls - place * calls // sample for place in range(sample)),
-            script=None if script is None else make_script(script),
+            recorded=frozenset(choose_recorded(calls, sample)),
+            script=_make_script(say, press, script),
             seed=seed,
             parameters=parameters,
             behaviour=set_lines(check_behaviour(behaviour), line, line_back),
@@ -155,12 +172,21 @@ def simulate_calls(
     subject = Subject(
         f"{calls} simulated calls to {hide_user(url)}",
         "LoadReport",
-        ends=f"ends by itself after {longest} s at the latest, or by stop()",
+        ends=f"ends by itself after {longest} s at the latest, or by stop()"
+        if executor is None
+        else f"ends by itself {longest} s after its last share has begun, or by stop()",
         kind=LoadReport,
     )
-    pending = LoadRun(subject, watch, calls, progress=bool(progress))
+    pending = LoadRun(
+        subject, watch, calls, progress=bool(progress), seconds=seconds + ramp_seconds
+    )
     begin_thread(THREAD_NAME, _run, pending, orders, executor, watch, wanted)
     return pending
+
+
+def choose_recorded(calls: int, sample: int) -> list[int]:
+    """Return the numbers of the calls that are recorded: the last one, and others before it."""
+    return sorted(calls - place * calls // sample for place in range(sample))
 
 
 def _run(
@@ -172,15 +198,36 @@ def _run(
 ) -> None:
     try:
         if executor is None:
-            results = [run_share(orders[0], watch)]
+            results, lost = [run_share(orders[0], watch)], list[Objection]()
         else:
-            results = run_shares(executor, orders, watch)
+            results, lost = run_shares(executor, orders, watch)
         calls = sum(len(order.starts) for order in orders)
-        report = build_report(orders[0], calls, limits, results)
+        require_server(results)
+        is_stopped = watch.stop.is_set()
+        report = build_report(orders[0], calls, limits, results, lost, is_stopped=is_stopped)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the waiting caller must get it
         fail(pending, error)
     else:
         fulfil(pending, report)
+
+
+def _make_script(
+    say: Clip | bytes | None,
+    press: str,
+    script: Script | Sequence[Step] | str | os.PathLike[str] | None,
+) -> Script | None:
+    """Return what each caller does; what it only says and presses is a script, too."""
+    said, pressed = check_say(say), check_keys(press)
+    steps = [caller.say(said)] if said else []
+    steps += [caller.press(pressed)] if pressed else []
+    if script is None:
+        return make_script(steps) if steps else None
+    if say is not None or press:
+        raise WrongValue(
+            "script= says all that the callers do; make say= and press= steps of it: "
+            "caller.say(clip), caller.press(keys)"
+        )
+    return make_script(script)
 
 
 def _divide(calls: int, shares: int, whole: ShareOrder) -> list[ShareOrder]:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from twistream_kit.audio.clip import Clip
+    from twistream_kit.diagnosis.load import LoadReport
     from twistream_kit.pending import Pending
+    from twistream_kit.simulator._load_run import LoadRun
     from twistream_kit.simulator.fault_report import FaultReport
     from twistream_kit.simulator.report import CallReport
     from twistream_kit.simulator.twilio import SimulatedTwilio
@@ -51,7 +53,7 @@ _OPTIONS = ("ring_seconds", "behaviour", "numbers", "account")
 _MARKER = (
     f"twilio(**options): options of twistream_twilio for this test: {', '.join(_OPTIONS)}, "
     "as for twistream_kit.SimulatedTwilio; behaviour also applies to "
-    "twistream_call and twistream_faults"
+    "twistream_call, twistream_load and twistream_faults"
 )
 
 
@@ -154,6 +156,17 @@ def twistream_call(request: pytest.FixtureRequest) -> SimulatedCaller:
 
 
 @pytest.fixture
+def twistream_load(request: pytest.FixtureRequest) -> LoadMaker:
+    """Make many calls at once to a Media Streams server and get the report, a `LoadReport`.
+
+    Write ``report = twistream_load(url, 20, limits={"first_sound_ms": 800})`` and ``assert
+    report.ok``, or in an async test ``report = await twistream_load.start(url, 20)``.  It is shown
+    under a test that fails.
+    """
+    return LoadMaker(request)
+
+
+@pytest.fixture
 def twistream_faults(request: pytest.FixtureRequest) -> FaultInjector:
     """Break streams of a Media Streams server and get the report, a `FaultReport`.
 
@@ -161,6 +174,62 @@ def twistream_faults(request: pytest.FixtureRequest) -> FaultInjector:
     test ``report = await twistream_faults.start(url, …)``.  It is shown under a test that fails.
     """
     return FaultInjector(request)
+
+
+class LoadMaker:
+    """The value of the fixture `twistream_load`; call it to make many calls at once."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._request = request
+
+    def __call__(
+        self, url: str, calls: int = 10, *, timeout: float | None = None, **options: Any
+    ) -> LoadReport:
+        """Make the calls, and wait for the report.
+
+        Args:
+            url: The server's WebSocket: wss, or ws on this machine.
+            calls: How many calls.
+            timeout: The seconds to wait; by default no longer than the run itself may take.
+            options: As for `simulate_calls`: ``seconds``, ``script``, ``ramp_seconds``, ``limits``,
+                ``line`` and the others.
+
+        Raises:
+            CallRefused: If Twilio would not connect to `url`.
+            TimeoutError: If there is no report within the timeout; the callers then hang up.
+            WouldDeadlock: If called on a running loop, which the server may need to answer.
+        """
+        __tracebackhide__ = _hides_frames
+        _refuse_on_a_loop("twistream_load")
+        run = self._begin(url, calls, options)
+        try:
+            report = run.result(timeout)
+        except TimeoutError:
+            run.stop()  # its calls would go on beside the next test
+            raise
+        self._note(report)
+        return report
+
+    def start(self, url: str, calls: int = 10, **options: Any) -> Pending[LoadReport]:
+        """Make the calls and return at once; await the result, or call its ``.result(timeout)``."""
+        __tracebackhide__ = _hides_frames
+        pending = self._begin(url, calls, options)
+        pending.add_done_callback(
+            lambda done: None if done.exception() else self._note(done.result())
+        )
+        return pending
+
+    def _begin(self, url: str, calls: int, options: dict[str, Any]) -> LoadRun:
+        __tracebackhide__ = _hides_frames
+        from twistream_kit.simulator.load import simulate_calls
+
+        if "behaviour" in (marked := _read_options(self._request)):
+            options = {"behaviour": marked["behaviour"]} | options
+        run = simulate_calls(url, calls, **({"progress": False} | options))
+        return cast("LoadRun", run)
+
+    def _note(self, report: LoadReport) -> None:
+        _show(self._request, "call", "report of simulated calls", report.to_text(verbose=True))
 
 
 class FaultInjector:

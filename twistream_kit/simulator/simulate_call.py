@@ -65,7 +65,7 @@ from twistream_kit.simulator.model.assumptions import (
 )
 from twistream_kit.simulator.model.debugger import Debugger
 from twistream_kit.simulator.report import CallReport
-from twistream_kit.simulator.stream.client import StreamClient
+from twistream_kit.simulator.stream.client import REVIEW_SECONDS, StreamClient
 from twistream_kit.simulator.stream.ending import StreamEnding
 from twistream_kit.simulator.stream.handshake import read_url
 from twistream_kit.simulator.stream.leg import DIGITS, StreamLeg
@@ -198,8 +198,8 @@ def make_plan(
     check_auth_token(auth_token)
     return CallerPlan(
         url,
-        _check_say(say),
-        _check_keys(press),
+        check_say(say),
+        check_keys(press),
         _check_script(script, seed, is_alone=say is None and not press),
         _check_seconds(seconds),
         check_parameters(parameters),
@@ -212,9 +212,9 @@ def make_plan(
 
 @dataclass(frozen=True, slots=True)
 class CallerPlan:
-    """The actions of the caller in one simulated call.  No repr shows the token."""
+    """The actions of the caller in one simulated call.  No repr shows the token or a password."""
 
-    url: str
+    url: str = field(repr=False)
     say: bytes
     press: str
     script: Script | None
@@ -243,7 +243,7 @@ def set_lines(
     )
 
 
-def _check_say(say: object) -> bytes:
+def check_say(say: object) -> bytes:
     """Return the PCMU of `say`, which is a `Clip`, bytes or None."""
     if say is None:
         return b""
@@ -253,7 +253,7 @@ def _check_say(say: object) -> bytes:
     return refuse_no_sound(bytes(say), FROM_CALLER)
 
 
-def _check_keys(press: str) -> str:
+def check_keys(press: str) -> str:
     """Return `press` if it holds only keys of a telephone."""
     if not isinstance(press, str):
         raise WrongType(f"press is {press!r}; give the keys as a string, such as '12#'")
@@ -387,6 +387,8 @@ class CallRun:
         self._lateness = lateness or Lateness()
         self._caller: asyncio.Task[float | None] | None = None
         self._clears: list[float] = []
+        self._is_speaking = self._has_spoken = False
+        self._is_reviewed = True
         self.started_at: float | None = None
         self._debugger = Debugger()
         self._handset = Handset(plan.behaviour, speech_db=_measure_level(plan))
@@ -430,7 +432,8 @@ class CallRun:
             # full garbage collection.
             self._leg.on_message = self._leg.on_odd = self._client.on_sent = None
         async with self._shared.review_turn:
-            await self._client.finish(self._shared.pacer.wait_for_spare_time)
+            wait = self._shared.pacer.wait_for_spare_time
+            self._is_reviewed = await self._client.finish(wait)
         return partial(self._make_report, ending, started, ended - started)
 
     def hang_up(self) -> None:
@@ -467,9 +470,14 @@ class CallRun:
     def _pass_frame(self, now: float) -> None:
         if self._has_hung_up():
             return
-        inbound = self._handset.mouth.take_frame()
+        mouth = self._handset.mouth
+        inbound = mouth.take_frame()
         if self._has_hung_up():  # before this frame
             return
+        if mouth.speaking is not self._is_speaking:
+            self._is_speaking = mouth.speaking
+            self._has_spoken = True
+            self._leg.note_act()
         frame = self._client.tick(now, inbound)
         self._handset.ear.hear(frame, now)
 
@@ -577,6 +585,8 @@ class CallRun:
         objections = Counter(self._leg.objections)
         if query := read_url(self._plan.url, self._plan.behaviour).dropped:
             objections[_object_to_query(query)] += 1
+        if not self._is_reviewed:
+            objections[_NOT_REVIEWED] += 1
         objections.update(act.objection for act in acts if act.objection is not None)
         report = CallReport(
             url=self._plan.url,
@@ -610,6 +620,7 @@ class CallRun:
             tuple(self._leg.playout.waiting_marks),
             self._client.is_close_unanswered,
             self._plan.behaviour.plays_after_close,
+            not self._has_spoken and not self._client.sent["dtmf"],
         )
         return add_causes(report, remains)
 
@@ -621,6 +632,16 @@ def _measure_level(plan: CallerPlan) -> float | None:
     steps = plan.script.draw() if plan.script is not None else ()
     said = [step.clip for step in steps if step.meant]
     return measure_speech_db(Clip(plan.say), *said)
+
+
+_NOT_REVIEWED = Objection(
+    None,
+    "media",
+    f"held more sound than could be reviewed within {REVIEW_SECONDS:g} s after the end of the call",
+    "What is wrong with its rest is not said here",
+    "Send sound as it is to be heard, a few seconds ahead",
+    "note",
+)
 
 
 def _object_to_query(query: str) -> Objection:

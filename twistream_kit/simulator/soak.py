@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from twistream_kit.diagnosis.load import check_limits
+from twistream_kit.audio.clip import Clip
+from twistream_kit.diagnosis.load_figure import check_limits
 from twistream_kit.diagnosis.soak import GROWTH_LIMITS, SoakReport
 from twistream_kit.errors import (
     SettingsError,
@@ -53,6 +54,8 @@ def run_soak(
     calls: int = 20,
     *,
     seconds: float = 30,
+    say: Clip | bytes | None = None,
+    press: str = "",
     script: Script | Sequence[Step] | str | os.PathLike[str] | None = None,
     faults: bool | str | Sequence[str] = False,
     pid: int | None = None,
@@ -95,14 +98,17 @@ def run_soak(
         minutes: How long; no wave begins that would last longer, but for the first.
         calls: How many calls at once.
         seconds: The length of each call; a script may hang up sooner, and the server may close.
-        script: What each caller does: steps of `kit.caller`, or the name of a TOML file.
+        say: What each caller says, as soon as the call begins: a clip, or PCMU bytes.
+        press: Keys that it then presses.
+        script: What each caller does instead of both: steps of `kit.caller`, or the name of a TOML
+            file.
         faults: Whether streams break beside the calls: True for all kinds, or the names of some.
         pid: The process of the server, on this machine, which is read with its children.  It needs
             psutil, ``twistream-kit[load]``.
         limits: What decides whether the report is `ok`, by name: those of `simulate_calls`, and
             ``memory_mb_per_hour``, ``descriptors_per_hour`` and ``threads_per_hour``.  Such a limit
-            is passed when the whole interval of the slope lies above it, and not kept either while
-            the run is too short to tell.  Without it, what grows for certain is not ok.
+            is exceeded when the whole interval of the slope lies above it, and not kept either
+            while the run is too short to tell.  Without it, what grows for certain is not ok.
         ramp_seconds: The time within which the calls of a wave begin, evenly.
         rest_seconds: How long the server rests after each wave.
         fault_scale: Multiplies how long faults last; by default 1 for calls of 30 s or more, and
@@ -160,7 +166,8 @@ def run_soak(
     wave = _Wave(
         url, calls, parameters, seed, behaviour,
         {
-            "seconds": seconds, "script": script, "ramp_seconds": ramp_seconds,
+            "seconds": seconds, "say": say, "press": press, "script": script,
+            "ramp_seconds": ramp_seconds,
             "auth_token": auth_token, "expect_silence": expect_silence, "sample": sample,
             "executor": executor, "workers": workers, "remote": remote,
         },

@@ -31,13 +31,14 @@ from twistream_kit.diagnosis.explain import Explanations
 from twistream_kit.diagnosis.files import Mistake, Mistakes
 from twistream_kit.diagnosis.growth import Growth, UsageReading
 from twistream_kit.diagnosis.histogram import Histogram
-from twistream_kit.diagnosis.load import TIMES, LoadCall, LoadShare
+from twistream_kit.diagnosis.load import LoadCall, LoadShare
+from twistream_kit.diagnosis.load_figure import TIMES
 from twistream_kit.diagnosis.slope import Slope
 from twistream_kit.diagnosis.soak import SoakFault, SoakWave
 from twistream_kit.diagnosis.speech import SpeechDetector
 from twistream_kit.diagnosis.turn import Turn
 from twistream_kit.diagnosis.turn_figures import TurnFigure
-from twistream_kit.errors import Objections
+from twistream_kit.errors import Objection, Objections
 from twistream_kit.listing import Listing, Series
 from twistream_kit.live.inspector.stream import Violation
 from twistream_kit.live.stream._reader import Reader
@@ -185,7 +186,8 @@ def a_load_report(objection):
         echo_idle_ms=histogram,
         echo_loaded_ms=histogram,
     )
-    return report, call, share, report.first_sound_ms, histogram, Histogram()
+    figures = report.first_sound_ms, histogram, Histogram()
+    return report, call, share, report.reasons[0], *figures
 
 
 def a_soak_report(objection):
@@ -461,3 +463,10 @@ def test_turns_show_who_spoke_when_and_how_exact_that_is():
     assert "Turns of a call of 9.0 s: nobody spoke" in nobody
     assert "100 to 600 ms" in nobody
     assert "not tried" in nobody
+
+
+def test_an_invalid_run_says_why_it_is_invalid():
+    late = Objection(None, "share 1", "sent its own frames late", "Times may be too long", "Wait")
+    shown = render_html(a_load_report(late)[0])
+    assert "sent its own frames late" in shown
+    assert shown.index("sent its own frames late") < shown.index("Times may be too long")

@@ -648,3 +648,18 @@ async def test_cancelling_the_wait_before_the_first_message_leaves_no_socket(mon
         with pytest.raises(asyncio.CancelledError):
             await connecting
         await soon(closed_again.wait())
+
+
+async def test_the_review_of_a_flood_of_sound_is_broken_off(monkeypatch):
+    client = client_for("ws://127.0.0.1:1/media")
+    steps = iter(range(1000))
+    monkeypatch.setattr(client.leg, "finish_in_steps", lambda _now: steps)
+    monkeypatch.setattr(client, "_unlogged_ending", StreamEnding(STOPPED, 1000))
+    monkeypatch.setattr("twistream_kit.simulator.stream.client.REVIEW_SECONDS", 0.0)
+
+    async def wait():
+        pytest.fail("no step more")
+
+    assert not await client.finish(wait)
+    assert next(steps) == 1
+    assert await client.finish(wait), "and once only"

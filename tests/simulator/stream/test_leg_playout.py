@@ -1,8 +1,10 @@
 """The playout buffer: tables written by hand from PROTOCOL.md §4."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from twistream_kit.audio.clip import Clip
 from twistream_kit.protocol import to_twilio
 from twistream_kit.simulator.stream.leg import PlayoutBuffer, StreamLeg
 
@@ -122,20 +124,105 @@ def test_every_mark_comes_back_exactly_once_and_in_order(steps):
     assert returned + buffer.clear() == sent
 
 
-def test_sound_that_runs_out_and_goes_on_soon_has_a_gap():
-    one = StreamLeg(stream_sid=f"MZ{1:032x}", call_sid="CA", account_sid="AC")
+SID = f"MZ{1:032x}"
+LOUD, SOFT = Clip.tone(440, 0.02).payload, b"\xfe" * 160
+CLEAR = to_twilio.Clear(SID).to_json()
+MARK = to_twilio.Mark(SID, "end").to_json()
 
-    def play(frames, silent=0):
-        sid = one.stream_sid
-        if frames:
-            one.receive(to_twilio.Media(sid, b"\x21" * 160 * frames).to_json(), 0.0)
-        for _ in range(frames + silent):
-            one.advance(b"\xff" * 160, 0.0)
 
-    play(0, silent=5)  # what is silent before the first sound is no gap
-    play(3, silent=2)
-    play(1, silent=10)
-    play(1, silent=11)  # a pause
-    play(4)
-    assert one.gaps == {2: 1, 10: 1}
-    assert one.played_frames == 9
+class Played:
+    """A leg by hand: sound comes, and is played to its end, and silence follows."""
+
+    def __init__(self):
+        self.leg = StreamLeg(stream_sid=SID, call_sid="CA", account_sid="AC")
+        self.leg.begin()
+        self.wait(5)  # what is silent before the first sound is no gap
+
+    def play(self, *frames):
+        self.leg.receive(to_twilio.Media(SID, b"".join(frames)).to_json(), 0.0)
+        self.wait(len(frames))
+
+    def wait(self, frames):
+        for _ in range(frames):
+            self.leg.advance(b"\xff" * 160, 0.0)
+
+    def receive(self, text):
+        self.leg.receive(text, 0.0)
+
+
+def test_sound_that_runs_out_and_goes_on_has_a_gap():
+    one = Played()
+    one.play(LOUD, LOUD, LOUD)
+    for silent, sound in ((2, [LOUD]), (10, [SOFT]), (19, [LOUD]), (100, [LOUD]), (101, [LOUD])):
+        one.wait(silent)
+        one.play(*sound)
+    # The last one is a pause, however the sound was cut off; soft sound is heard within 100 ms of
+    # the sound before it, and so does not make a pause of the gap of 19.
+    assert one.leg.gaps == {2: 1, 10: 1, 19: 1, 100: 1}
+    assert one.leg.played_frames == 8
+
+
+def test_a_longer_silence_behind_soft_sound_or_before_it_is_a_pause():
+    one = Played()
+    one.play(LOUD, *[SOFT] * 5)
+    one.wait(11)
+    one.play(LOUD)
+    one.wait(11)
+    one.play(*[SOFT] * 5, LOUD)
+    assert one.leg.gaps == {}
+    one.wait(10)
+    one.play(LOUD)
+    assert one.leg.gaps == {10: 1}, "a short one is always a gap"
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda one: one.receive(CLEAR),
+        lambda one: one.receive(MARK),
+        lambda one: one.leg.press("1"),
+        lambda one: one.leg.note_act(),
+    ],
+    ids=["clear", "mark", "key", "speech"],
+)
+def test_a_longer_silence_with_a_reason_is_a_pause(act):
+    one = Played()
+    one.play(LOUD)
+    one.wait(6)
+    act(one)
+    one.wait(6)
+    one.play(LOUD)
+    assert one.leg.gaps == {}
+    one.play(*[LOUD] * 50)
+    one.wait(60)
+    one.play(LOUD)
+    assert one.leg.gaps == {60: 1}, "the reason was one for the first only"
+
+
+def test_marks_behind_each_piece_do_not_make_a_pause_of_a_gap():
+    one = Played()
+    for _ in range(5):
+        one.play(LOUD)
+        one.receive(MARK)
+    one.wait(20)
+    one.play(LOUD)
+    assert one.leg.gaps == {20: 1}
+    one.wait(20)
+    one.leg.receive(to_twilio.Media(SID, LOUD).to_json(), 0.0)
+    one.receive(MARK)  # within the sound, which ends behind it
+    one.leg.receive(to_twilio.Media(SID, LOUD).to_json(), 0.0)
+    one.wait(2 + 20)
+    one.play(LOUD)
+    assert one.leg.gaps == {20: 3}
+
+
+def test_the_caller_who_begins_or_ends_to_speak_a_second_before_is_a_reason_for_a_pause():
+    one = Played()
+    one.leg.note_act()
+    one.play(*[LOUD] * 50)
+    one.wait(20)
+    one.play(*[LOUD] * 51)
+    assert one.leg.gaps == {}
+    one.wait(20)
+    one.play(LOUD)
+    assert one.leg.gaps == {20: 1}

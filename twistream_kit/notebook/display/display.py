@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from twistream_kit.diagnosis.load_figure import say_plainly
 from twistream_kit.errors import Objection, Objections, WrongType
 from twistream_kit.listing import Series
 from twistream_kit.notebook.display.handles import HANDLES
@@ -34,6 +35,7 @@ from twistream_kit.notebook.display.rows import (
     ROWS,
     draw_meter,
     find_columns,
+    list_objections,
     set_code,
     show_reasons,
     show_row,
@@ -72,6 +74,12 @@ if TYPE_CHECKING:
 
 MOST_PLAYBACKS = 100
 """More rows than this nobody reads, and a notebook keeps them all."""
+
+_UNITS = {"ms": "ms", "nt": "%"}
+"""The unit of a limit, by the end of its name."""
+
+MOST_REASONS = 10
+"""Of more reasons for which calls failed, the display has the most frequent."""
 
 _OF_REPORT = "report.capture.recording"
 
@@ -421,21 +429,29 @@ def _drop_shown_objections(entry: DebuggerEntry, shown: Collection[Objection]) -
     return replace(entry, text=f"{entry.text} {text}".strip(), objections=without)
 
 
-def show_load_report(report: LoadReport) -> Html:
-    """What many calls have shown: verdict, limits, times, failures, and the callers' own part."""
-    about = report.describe()
+def show_load_report(report: LoadReport, *, in_shell: bool = False) -> Html:
+    """What many calls have shown: verdict, limits, times, failures, and the callers' own part.
+
+    Args:
+        report: The report.
+        in_shell: Whether it is read where there is no Python to ask for more: it has all reasons.
+    """
+    about = report.describe(in_shell=in_shell)
     del about["verdict"]
     limits = [
-        (code(name), f"{report.limits[name]:g}", failure or "kept")
+        (code(name), f"{say_plainly(report.limits[name])} {_UNITS[name[-2:]]}", failure or "kept")
         for name, failure in report.list_cases().items()
     ]
-    failures = [(times, why) for why, times in report.failures.items()]
+    reasons = report.reasons
+    most = len(reasons) if in_shell else MOST_REASONS
+    few = f"Calls that failed: {MOST_REASONS} of {len(reasons)} reasons, all in report.reasons"
+    caption = "Calls that failed" if len(reasons) <= most else few
     return join(
         paragraph(strong(f"{len(report.calls)} calls at once: {report.verdict}")),
-        bullets(show_reasons(each) for each in (*report.invalid, *report.notes)),
+        list_objections((*report.invalid, *report.notes)),
         table(("limit", "value", "result"), limits, caption="Limits") if limits else EMPTY,
         pairs(about, caption="Many calls"),
-        table(("calls", "why"), failures[:10], caption="Calls that failed") if failures else EMPTY,
+        show_rows(reasons[:most], caption) if reasons else EMPTY,
         show_rows(report.shares, "Where the calls were made") if report.shares else EMPTY,
     )
 
@@ -449,7 +465,7 @@ def show_soak_report(report: SoakReport) -> Html:
     failures = [(times, why) for why, times in report.failures.items()]
     return join(
         paragraph(strong(f"{report.seconds / 60:.1f} minutes of calls: {report.verdict}")),
-        bullets(show_reasons(each) for each in report.notes),
+        list_objections(report.notes),
         show_rows(report.growth, "What the process keeps") if report.growth else EMPTY,
         table(("what", "result"), cases, caption="Limits, growth and faults"),
         pairs(about, caption="Calls over a long time"),

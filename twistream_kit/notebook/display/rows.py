@@ -497,7 +497,11 @@ ROWS: dict[tuple[str, str], Columns] = {
             set_small(figure.definition),
         ),
     ),
-    ("twistream_kit.diagnosis.load", "LoadFigure"): Columns(
+    ("twistream_kit.diagnosis.failure_reasons", "FailureReason"): Columns(
+        "A reason for which calls failed", ("calls", "why", "what follows, and what to do"),
+        lambda reason: (reason.times, reason.reason, set_code(reason.repair)),
+    ),
+    ("twistream_kit.diagnosis.load_figure", "LoadFigure"): Columns(
         "Times", ("figure", "value", "what was measured"),
         lambda figure: (
             code(figure.name),
@@ -517,7 +521,8 @@ ROWS: dict[tuple[str, str], Columns] = {
         ("share", "host", "process", "calls", "late (s)", "of a core", "own frames late (ms)"),
         lambda share: (
             share.number, share.host, share.pid, share.calls, f"{share.late_seconds:.2f}",
-            f"{share.busy:.0%}", f"{share.own_late_ms:.1f}",
+            f"{100 * share.busy:.0f} %" if share.busy else "not measured",
+            f"{share.own_late_ms:.1f}" if share.own_late_ms else "not measured",
         ),
     ),
     ("twistream_kit.diagnosis.growth", "Growth"): Columns(

@@ -240,9 +240,10 @@ def add_legend(figure: Figure, order: Iterable[str] = ()) -> None:
     names = [name for name in order if name in found]
     names += [name for name in found if name not in names]
     if names:
+        rows = -(-len(names) // 4)
         figure.legend(
             [found[name] for name in names], names, loc="outside lower center",
-            ncols=min(4, len(names)), frameon=False, fontsize=SMALL,
+            ncols=-(-len(names) // rows), frameon=False, fontsize=SMALL,
         )  # fmt: skip
 
 

@@ -38,6 +38,9 @@ from twistream_kit.simulator.stream.refusal import StreamFailed
 OVERFLOW = 31930
 """Twilio's code for a server that reads too slowly, so that caller audio is dropped (§5.1)."""
 
+REVIEW_SECONDS = 10.0
+"""How long the rest of a stream's sound is reviewed after its end, at most."""
+
 STOPPED = EndCause("twilio-stopped")
 """The cause of a stop for which no other was named."""
 
@@ -393,19 +396,28 @@ class StreamClient:
             self._log_ending()
         return ending
 
-    async def finish(self, wait_for_spare_time: Callable[[], Awaitable[None]]) -> None:
+    async def finish(self, wait_for_spare_time: Callable[[], Awaitable[None]]) -> bool:
         """Review the rest of the sound, and log how the stream ended; once, after its end.
 
-        The review takes up to a tenth of a second, in steps of about a millisecond.
+        The review takes up to a tenth of a second, in steps of about a millisecond; that of a
+        server that sends minutes of sound in seconds is broken off after `REVIEW_SECONDS`.
 
         Args:
             wait_for_spare_time: Called between the steps; lets other streams have their turn.
+
+        Returns:
+            Whether all sound was reviewed.
         """
         if self._unlogged_ending is None:
-            return
+            return True
+        until, is_complete = time.monotonic() + REVIEW_SECONDS, True
         for _ in self.leg.finish_in_steps(time.monotonic()):
+            if time.monotonic() > until:
+                is_complete = False
+                break
             await wait_for_spare_time()
         self._log_ending()
+        return is_complete
 
     def _log_ending(self) -> None:
         self._log_warnings()

@@ -36,6 +36,7 @@ from twistream_kit.simulator.model.assumptions import (
     Behaviour,
     count_frames,
 )
+from twistream_kit.simulator.stream._gaps import GapMeter
 
 TALKS_ON_ONE_WAY_STREAM = (
     "a message came on a stream of <Start>, which only listens; use <Connect> to speak"
@@ -44,10 +45,8 @@ TALKS_ON_ONE_WAY_STREAM = (
 
 _SILENT_BYTES = b"\xff\x7f"
 
-LONGEST_GAP_MS = 200
-"""Sound that goes on within this time after it ran out was late; pauses of a speaker are longer."""
-
-_LONGEST_GAP = LONGEST_GAP_MS // PTIME_MS
+_LOOK_AHEAD_BYTES = 800
+"""As much of what follows a silence as is looked at, to know whether it is a gap."""
 
 DIGITS = frozenset("0123456789*#ABCD")
 """The keys of a telephone, the rare fourth column included (§3)."""
@@ -70,8 +69,6 @@ class StreamLeg:
     Attributes:
         playout: The buffer of audio that has not been played.
         played_frames: How many frames of the server's sound were played.
-        gaps: How long the server's sound stopped each time, in frames: it ran out, and went on
-            within `LONGEST_GAP_MS`.  Longer silence is taken for a pause.
         on_message: Called with each message that was obeyed and its time, if not None.
         on_odd: Called with the text of each message that was not obeyed, or that has extra fields,
             and its time, if not None.
@@ -106,7 +103,7 @@ class StreamLeg:
         self._timestamp_ms = first_timestamp_ms
         self.playout = PlayoutBuffer()
         self.played_frames = 0
-        self.gaps: Counter[int] = Counter()
+        self._gaps = GapMeter()
         self._checker = MessageChecker(stream_sid, self.behaviour, hears=hears)
         self._encoder = from_twilio.MediaEncoder(stream_sid)
         self._reader = None if hears else to_twilio.MediaReader(stream_sid)
@@ -118,7 +115,15 @@ class StreamLeg:
         self._stopped = self._is_silenced = False
         self._hold_frames = count_frames(self.behaviour.playout_delay_ms)
         self._held = 0
-        self._empty_frames = _LONGEST_GAP + 1
+
+    @property
+    def gaps(self) -> Counter[int]:
+        """How often the server's sound stopped for how many frames, since more came too late."""
+        return self._gaps.found
+
+    def note_act(self) -> None:
+        """Note that the caller begins or ends to speak, which is a reason for a server to pause."""
+        self._gaps.note_act()
 
     @property
     def received(self) -> Counter[str]:
@@ -238,6 +243,7 @@ class StreamLeg:
             raise WrongValue(f"{digit!r} is no key of a telephone; press one of 0-9, *, #, A-D")
         if self._stopped or not self.bidirectional:
             return []
+        self._gaps.note_act()
         return [from_twilio.Dtmf(self.stream_sid, digit, self._take_sequence())]
 
     def stop(self) -> list[from_twilio.Message]:
@@ -280,17 +286,18 @@ class StreamLeg:
     def _play(self) -> tuple[bytes, list[str]]:
         if self._is_silenced or not len(self.playout):
             self._held = 0
-            self._empty_frames += 1
+            self._gaps.pass_silence()
             return SILENT_FRAME, []
         if self._held < self._hold_frames:
             self._held += 1
             return SILENT_FRAME, []
-        if self._empty_frames:
-            if self._empty_frames <= _LONGEST_GAP:
-                self.gaps[self._empty_frames] += 1
-            self._empty_frames = 0
+        gaps, playout = self._gaps, self.playout
+        if gaps.empty_frames:
+            gaps.note_resumption(playout.read_next(_LOOK_AHEAD_BYTES))
         self.played_frames += 1
-        return self.playout.play(FRAME_BYTES)
+        frame, names = playout.play(FRAME_BYTES)
+        gaps.pass_sound(frame, len(names), is_last=not len(playout))
+        return frame, names
 
     def _add_frames(self, messages: list[from_twilio.Message], frames: Mapping[str, bytes]) -> None:
         """Add the media of the next frame of some tracks, of those that the stream has."""
@@ -337,9 +344,10 @@ class StreamLeg:
     def _obey(self, message: to_twilio.Message) -> list[str]:
         """Obey `message`; return the names of the marks that come back at once."""
         if isinstance(message, to_twilio.Mark):
+            self._gaps.note_mark(is_behind_all=not len(self.playout))
             return self.playout.mark(message.name)
         if isinstance(message, to_twilio.Clear):
-            self._empty_frames = _LONGEST_GAP + 1  # what follows is something else
+            self._gaps.end_sound()
             return self.playout.clear()
         self._enqueue(message.payload)
         return []
@@ -394,6 +402,10 @@ class PlayoutBuffer:
     def waiting_marks(self) -> list[str]:
         """The marks that have not come back, in the order sent."""
         return [name for _, name in self._marks]
+
+    def read_next(self, size: int) -> bytes:
+        """Return the next `size` bytes, or what there is, and leave them."""
+        return bytes(self._audio[:size])
 
     def enqueue(self, payload: bytes) -> int:
         """Append PCMU of any length; return how many bytes did not fit and were discarded."""
