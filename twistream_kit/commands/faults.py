@@ -15,10 +15,9 @@ from twistream_kit.commands._call_options import (
     parse_parameters,
     read_variable,
     save_junit_error,
-    wait,
 )
 from twistream_kit.commands.parser import AddCommand
-from twistream_kit.commands.terminal import FINE, OBJECTIONS, print_text
+from twistream_kit.commands.terminal import FINE, INTERRUPTED, OBJECTIONS, print_text
 from twistream_kit.errors import CallRefused, SettingsError
 
 
@@ -78,7 +77,7 @@ def _try_faults(arguments: argparse.Namespace) -> int:
     for name in ("only", "seed", "scale", "pid", "remote"):
         options[name] = getattr(arguments, name)
     try:
-        report = wait(inject_faults(arguments.url, **options))
+        report = inject_faults(arguments.url, **options).result()
     except CallRefused as error:
         if arguments.junit:
             save_junit_error("faults", error, arguments.junit, overwrite=arguments.force)
@@ -89,4 +88,6 @@ def _try_faults(arguments: argparse.Namespace) -> int:
     if arguments.junit:
         save_fault_junit(report, arguments.junit, overwrite=arguments.force)
         print_text(f"saved {arguments.junit}", file=sys.stderr)
+    if report.is_interrupted:
+        return INTERRUPTED
     return FINE if report.ok else OBJECTIONS
