@@ -16,6 +16,7 @@ from twistream_kit.simulator._calls_loop import SharedLoop
 from twistream_kit.simulator._fault_rows import Fault
 from twistream_kit.simulator._fault_scene import FaultScene
 from twistream_kit.simulator._fault_streams import (
+    BrokeAtItsEnd,
     CannotTry,
     EndedBefore,
     EndedByItself,
@@ -78,6 +79,7 @@ class _Tried:
     works_after: bool = True
     late_ms: float = 0.0
     ended: str = ""
+    is_chance: bool = False
     remark: str = ""
 
     def fail(self, text: str) -> None:
@@ -230,19 +232,20 @@ class FaultRun:
         One that says goodbye when the talk is over does so sooner or later.  If it does so each
         time, then because of the fault.
         """
-        tries = 0
+        tries, first = 0, ""
         while True:
             tries += 1
             tried = await self._act(fault)
+            first = first or tried.ended
             if not tried.ended or not tried.works_after:
                 break
             if tries == MOST_TRIES:
                 tried.seen += f" So it was in each of {tries} tries."
                 break
-            if not await self._ends_calls():
+            if not tried.is_chance and not await self._ends_calls():
                 break
         if tries > 1 and not tried.ended:
-            tried.seen += f" (Before that the server had ended {tries - 1} of {tries} by itself.)"
+            tried.seen += f" (So it was in the last of {tries} tries: {first})"
         return tried
 
     async def _ends_calls(self) -> bool:
@@ -266,6 +269,7 @@ class FaultRun:
             except NotSurvived as error:
                 tried.fail(f"{str(error)[0].upper()}{str(error)[1:]}")
                 tried.ended = str(error) if isinstance(error, EndedByItself) else ""
+                tried.is_chance = isinstance(error, BrokeAtItsEnd)
             except StreamFailed as error:
                 tried.fail(f"The server did not take the stream: {error.problem}.")
             except TimeoutError:

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from twistream_kit.simulator._fault_ordinary import OrdinaryCall, find_pause, say_ended
 from twistream_kit.simulator._fault_stream import UTTERANCE_SECONDS, FaultyStream
-from twistream_kit.simulator._fault_streams import FaultStreams, NotSurvived
+from twistream_kit.simulator._fault_streams import BrokeAtItsEnd, FaultStreams, NotSurvived
 from twistream_kit.simulator.stream.refusal import StreamFailed
 
 NEXT_CALL_SECONDS = 2.0
@@ -267,6 +267,8 @@ class FaultScene(FaultStreams):
                 return "it fell silent after its first sound"
             if self.ordinary.answers_close:
                 await self.hang_up(stream, "at its end")
+        except BrokeAtItsEnd:
+            pass  # it has served its caller
         except NotSurvived as error:
             return str(error).rstrip(".")
         if stream.strangers:
