@@ -97,3 +97,57 @@ def test_junit_has_a_case_for_each_fault():
 def test_a_row_alone_is_one_line(row):
     assert "\n" not in repr(row)
     assert row.seen in repr(row)
+
+
+GUESSED = replace(RED, remark="That no-close did it is a guess: gaps came before.")
+LEAK = replace(RED, name="ordinary-call", seen="Each of 6 ordinary calls left 1 descriptor.")
+
+
+def test_faults_with_one_reason_are_listed_once_with_the_command_for_them():
+    said = str(report(RED, NOT_TRIED, replace(NOT_TRIED, name="gaps")))
+    assert "  not tried  half-open, gaps: It works no more.\n" in said
+    assert "             alone: --only half-open --only gaps\n" in said
+
+
+def test_a_row_that_is_blamed_as_a_guess_says_so_in_its_text_and_for_junit():
+    guessed = report(GREEN, GUESSED)
+    assert "    but           That no-close did it is a guess: gaps came before.\n" in str(guessed)
+    (failure,) = ElementTree.fromstring(guessed.to_junit()).iter("failure")
+    assert "is a guess: gaps came before. Repair: Leave" in failure.get("message")
+
+
+def test_what_ordinary_calls_leave_is_no_fault_and_not_ok():
+    leaks = report(LEAK, GREEN)
+    assert leaks.headline == (
+        "ws://127.0.0.1:1/media survives 1 of 1 faults; each ordinary call leaves something behind"
+    )
+    assert not leaks.ok
+
+
+def test_an_interrupted_run_is_not_ok_and_fails_a_case_of_junit():
+    stopped = replace(report(GREEN, NOT_TRIED), is_interrupted=True)
+    assert not stopped.ok
+    assert stopped.headline.endswith("survives 1 of 1 faults; 1 was not tried (interrupted)")
+    suite = ElementTree.fromstring(stopped.to_junit()).find("testsuite")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "1", "1")
+    failed = [
+        case.get("name") for case in suite.iter("testcase") if case.find("failure") is not None
+    ]
+    assert failed == ["interrupted"]
+    assert stopped.to_dict()["is_interrupted"]
+
+
+def test_junit_has_the_time_of_each_case_and_the_whole_report_once():
+    xml = report(GREEN, RED, replace(RED, name="gap-2")).to_junit()
+    cases = {
+        case.get("name"): case.get("time") for case in ElementTree.fromstring(xml).iter("testcase")
+    }
+    assert cases == {"gaps": "1.25", "no-close": "3", "gap-2": "3"}
+    assert xml.count("survives 1 of 3 faults") == 1
+    assert xml.count("what happens  No Close frame comes.") == 4, "with its case, and in the report"
+
+
+def test_notes_stand_below_the_headline():
+    noted = replace(report(GREEN), notes=("Process 5 (sh) does not listen on port 1: a guess.",))
+    assert str(noted).splitlines()[2] == "  Process 5 (sh) does not listen on port 1: a guess."
+    assert noted.to_dict()["notes"] == [*noted.notes]

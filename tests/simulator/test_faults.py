@@ -9,6 +9,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 import uvicorn
@@ -18,8 +19,12 @@ from support import faulty_servers
 from support.far_end import TOKEN
 from support.faulty_servers import PLANTED, SoundServer
 from support.waiting import eventually, soon
+from twistream_kit.pending import Subject, fulfil
+from twistream_kit.simulator._fault_pending import FaultInjection
 from twistream_kit.simulator._fault_rows import FAULTS
-from twistream_kit.simulator._fault_run import order_faults
+from twistream_kit.simulator._fault_run import FaultRun, FaultWatch, order_faults
+from twistream_kit.simulator._fault_streams import FaultTarget
+from twistream_kit.simulator.fault_report import FaultRow
 from twistream_kit.simulator.faults import FAULT_NAMES
 
 SCALE = 0.05
@@ -356,3 +361,48 @@ async def test_what_a_process_keeps_of_each_stream_is_found(what):
     said = f"Each time it leaves something in process {process.pid}: {words[what]}."
     assert said in rows["hang-up-after-connected"].seen
     assert rows["stop-twice"].outcome == "green", report
+
+
+async def test_a_run_that_is_stopped_has_the_rows_that_were_tried():
+    async with SoundServer().running() as url:
+        secret = url.replace("//", "//user:pa55@")
+        run = kit.inject_faults(secret, only=["hang-up-before-connected", "half-open"], seed=1)
+        assert "pa55" not in repr(run)
+        await eventually(lambda: run.watch.now.startswith("half-open"))
+        run.stop()
+        report = await soon(run)
+    assert report.is_interrupted
+    assert "pa55" not in str(report) + report.to_junit() + str(report.to_dict())
+    outcomes = {row.name: row.outcome for row in report.rows}
+    assert outcomes["half-open"] == "not tried"
+    assert "The run was interrupted." in {row.name: row.seen for row in report.rows}["half-open"]
+
+
+def test_the_first_interrupt_brings_the_rows_and_the_second_ends_the_wait():
+    watch = FaultWatch(2, 60)
+    waits = []
+
+    class Interrupted(FaultInjection):
+        def _show_progress(self, timeout):
+            waits.append(timeout)
+            raise KeyboardInterrupt
+
+    run = Interrupted(Subject("faults", "FaultReport"), watch, progress=True)
+    done = threading.Timer(0.05, lambda: fulfil(run, "rows"))
+    done.start()
+    assert run.result() == "rows"
+    assert watch.stop.is_set()
+    with pytest.raises(KeyboardInterrupt):
+        again = Interrupted(Subject("faults", "FaultReport"), watch, progress=True)
+        again.result()
+
+
+def test_which_faults_came_before_is_said_of_one_that_may_not_be_to_blame():
+    watch = FaultWatch(2, 60)
+    target = FaultTarget("ws://127.0.0.1:9/media", None, {}, kit.Behaviour())
+    run = FaultRun(target, FAULTS, 0, 1.0, None, watch, (), None)
+    assert run._say_what_came_before(FAULTS[0]) == ""
+    watch.rows += [FaultRow("gaps", "", "green", "", "", "", "")]
+    watch.rows += [FaultRow("no-media", "", "not tried", "", "", "", "")]
+    assert "on the same server gaps came before" in run._say_what_came_before(FAULTS[0])
+    assert "--only half-open" in run._say_what_came_before(FAULTS[0])

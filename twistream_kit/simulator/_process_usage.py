@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -119,9 +120,9 @@ class ProcessWatch:
     def _list_children(self) -> list[Any]:
         try:
             children: list[Any] = self._process.children(recursive=True)
-        except self._errors:
+        except self._errors:  # it has ended, or may not be read
             return []
-        return children
+        return [child for child in children if child.pid != os.getpid()]
 
     def _listens(self, process: Any, port: int) -> bool:
         # psutil before version 6 has another name for it.
