@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import types
 
 import psutil
@@ -75,8 +76,8 @@ def test_a_figure_that_cannot_be_read_is_said_to_be_so_and_has_not_grown():
 class Process:
     """A process of psutil, which another user owns as far as `denied` says."""
 
-    def __init__(self, denied=(), port=None):
-        self.denied, self.port = denied, port
+    def __init__(self, denied=(), port=None, pid=4711):
+        self.denied, self.port, self.pid = denied, port, pid
 
     def __getattr__(self, name):
         if name in self.denied:
@@ -89,8 +90,10 @@ class Process:
             "status": lambda: "sleeping",
             "name": lambda: "sh",
             "children": lambda recursive: [],
-            "net_connections": lambda kind: [
-                types.SimpleNamespace(status="LISTEN", laddr=types.SimpleNamespace(port=self.port))
+            "net_connections": lambda _: [
+                types.SimpleNamespace(
+                    status=psutil.CONN_LISTEN, laddr=types.SimpleNamespace(port=self.port)
+                )
             ],
         }[name]
 
@@ -108,7 +111,7 @@ class _Nothing:
 
 def watch(monkeypatch, process):
     monkeypatch.setattr(psutil, "Process", lambda pid: process)
-    monkeypatch.setattr(psutil, "net_connections", lambda kind: [])
+    monkeypatch.setattr(psutil, "net_connections", lambda _: [])
     return ProcessWatch(4711)
 
 
@@ -136,12 +139,12 @@ def test_a_process_of_which_nothing_can_be_read_is_refused(monkeypatch):
 
 def test_whether_it_listens_on_the_port_is_told_where_that_is_known(monkeypatch):
     found = watch(monkeypatch, Process(port=80))
-    assert found.describe_doubt(80) == ""
-    assert found.describe_doubt(81) == (
-        "Process 4711 (sh) does not listen on port 81: that its figures are those of the server is "
-        "a guess."
-    )
+    assert found.find_doubt(80) is None
+    assert "process 4711 (sh) does not listen on port 81" in str(found.find_doubt(81))
     hidden = watch(monkeypatch, Process(denied=("net_connections",)))
-    assert hidden.describe_doubt(80).startswith(
-        "Whether process 4711 (sh) listens on port 80 cannot"
-    )
+    assert "listens on port 80: that cannot be read here" in str(hidden.find_doubt(80))
+
+
+def test_a_process_that_began_this_one_has_the_callers_too(monkeypatch):
+    found = watch(monkeypatch, Process(port=80, pid=os.getpid()))
+    assert "the callers run in it, too" in str(found.find_doubt(80))

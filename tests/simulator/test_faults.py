@@ -400,7 +400,7 @@ def test_the_first_interrupt_brings_the_rows_and_the_second_ends_the_wait():
 def test_which_faults_came_before_is_said_of_one_that_may_not_be_to_blame():
     watch = FaultWatch(2, 60)
     target = FaultTarget("ws://127.0.0.1:9/media", None, {}, kit.Behaviour())
-    run = FaultRun(target, FAULTS, 0, 1.0, None, watch, (), None)
+    run = FaultRun(target, FAULTS, 0, 1.0, None, None, watch=watch)
     assert run._say_what_came_before(FAULTS[0]) == ""
     watch.rows += [FaultRow("gaps", "", "green", "", "", "", "")]
     watch.rows += [FaultRow("no-media", "", "not tried", "", "", "", "")]

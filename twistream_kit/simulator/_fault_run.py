@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import threading
 import time
@@ -101,9 +102,9 @@ class FaultRun:
         seed: Decides the order in which they are tried.
         scale: What the times that faults last are multiplied with.
         usage: Reads what the process of the server uses; None if it is not known.
-        watch: The run, as it is seen from other threads.
-        notes: What the report is to say besides.
         shared: The loop of all simulated calls, with its timer.
+        watch: The run, as it is seen from other threads; None if nobody looks.
+        notes: What the report is to say besides.
     """
 
     def __init__(
@@ -113,16 +114,17 @@ class FaultRun:
         seed: int,
         scale: float,
         usage: ProcessWatch | None,
-        watch: FaultWatch,
-        notes: Sequence[str],
         shared: SharedLoop,
+        *,
+        watch: FaultWatch | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
         self._target = target
         self._faults = order_faults(faults, seed)
         self._seed = seed
         self._scale = scale
         self._meter = None if usage is None else UsageMeter(usage)
-        self._watch = watch
+        self._watch = watch or FaultWatch(len(faults), math.inf)
         self._notes = list(notes)
         self._shared = shared
         self._lateness = Lateness()

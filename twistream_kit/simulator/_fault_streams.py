@@ -126,7 +126,6 @@ class FaultStreams:
         self.talk_seconds = max(0.4, min(1.0, scale))
         self.next_call_ms: float | None = None
         self.known = known
-        self.tcp_left_open = False
         self._shared = shared
         self._whole = lateness
         self._lateness = Lateness()
@@ -290,9 +289,10 @@ class FaultStreams:
                     f"{milliseconds / 1000:.0f} s: the server no longer reads the stream."
                 )
             return "the Close frame was not answered, as in an ordinary call"
-        self.tcp_left_open |= stream.client.is_tcp_left_open
         code = ending.close_code
         if is_meant(code) or (code == BROKEN_CODE and self._leaves_close_out):
+            if stream.client.is_tcp_left_open:
+                return "the Close frame was answered, and TCP was still open 0.1 s later"
             return f"the stream ended within {milliseconds:.0f} ms"
         if code == self.ordinary.hang_up_code and not is_strict:
             return f"the stream ended with {name_code(code)}, as in an ordinary call"

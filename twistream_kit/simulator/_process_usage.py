@@ -1,4 +1,7 @@
-"""What the process of a server uses: memory, descriptors and threads, read by `psutil`."""
+"""What the process of a server uses: memory, descriptors and threads, read by `psutil`.
+
+And whether it is the server's: what is known of the ports on which it listens.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from twistream_kit.errors import SettingsError
+from twistream_kit.errors import Objection, SettingsError, WrongType, WrongValue, quote
 
 _INSTALL = "Say pip install 'twistream-kit[load]'"
 
@@ -50,6 +53,10 @@ class ProcessWatch:
     Args:
         pid: Its number.
 
+    Attributes:
+        pid: As given.
+        title: The name of its program; empty if that is not known.
+
     Raises:
         SettingsError: If there is no such process, it may not be read, or psutil is not installed.
     """
@@ -60,7 +67,7 @@ class ProcessWatch:
         except ModuleNotFoundError as error:
             raise SettingsError(
                 "what a process uses is read by psutil, which is not installed",
-                consequence="Without it the faults can be tried, but not what they leave behind",
+                consequence="Without it the server can be tried, but not what it keeps",
                 fix=f"{_INSTALL}, or leave the number of the process out",
             ) from error
         self.pid = pid
@@ -84,6 +91,71 @@ class ProcessWatch:
                 f"process {pid} cannot be read: it belongs to another user",
                 fix="Run this as the user of the server, or leave the number of the process out",
             )
+        self.title = self._find_title()
+
+    def _find_title(self) -> str:
+        try:
+            return str(self._process.name())
+        except self._errors:
+            return ""
+
+    def find_doubt(self, port: int) -> Objection | None:
+        """Return why it may not be the process of the server that listens on a port, or None."""
+        try:
+            family = [self._process, *self._process.children(recursive=True)]
+        except self._errors:
+            return None
+        who = f"process {self.pid}{f' ({self.title})' if self.title else ''}"
+        if any(each.pid == os.getpid() for each in family):
+            is_own = self.pid == os.getpid()
+            return Objection(
+                None,
+                who,
+                f"is this one{'' if is_own else ' or began it'}: the callers run in it, too",
+                "What they use is counted as the server's, and may grow with the run",
+                "Start the server in a process of its own, and give the number of that",
+                "warning",
+            )
+        try:
+            if any(port in self._list_ports(each) for each in family):
+                return None
+        except self._errors:
+            return Objection(
+                None,
+                who,
+                f"may not be the one that listens on port {port}: that cannot be read here",
+                fix="See that it is the server's: ps or the task manager shows it",
+                severity="note",
+            )
+        other = self._find_listener(port)
+        said = f", and {other} does" if other else ""
+        return Objection(
+            None,
+            who,
+            f"does not listen on port {port}{said}; it may be another than the server's",
+            "What it uses then says nothing of the server. Behind a proxy it may be right",
+            "Give the number of the server's process",
+            "warning",
+        )
+
+    def _list_ports(self, process: Any) -> set[int]:
+        list_connections = getattr(process, "net_connections", None) or process.connections
+        return {
+            each.laddr.port
+            for each in list_connections("tcp")
+            if each.status == self._psutil.CONN_LISTEN
+        }
+
+    def _find_listener(self, port: int) -> str:
+        """Return the process that listens on a port, in words; empty if that is not known."""
+        try:
+            for each in self._psutil.net_connections("tcp"):
+                is_it = each.status == self._psutil.CONN_LISTEN and each.laddr.port == port
+                if is_it and each.pid is not None:
+                    return f"process {each.pid} ({self._psutil.Process(each.pid).name()})"
+        except self._errors:
+            pass
+        return ""
 
     def read(self) -> ProcessUsage | None:
         """Return what it uses now, with its children; None if it has ended."""
@@ -98,52 +170,12 @@ class ProcessWatch:
                 used.append(self._read_one(child))
         return ProcessUsage(*(_add(values) for values in zip(*used, strict=True)))
 
-    def describe_doubt(self, port: int) -> str:
-        """Return why it may not be the server that listens on `port` of this machine, or empty."""
-        tree = [self._process, *self._list_children()]
-        who = f"process {self.pid}{self._name(self._process)}"
-        try:
-            if any(self._listens(process, port) for process in tree):
-                return ""
-        except self._errors:
-            return (
-                f"Whether {who} listens on port {port} cannot be read: that its figures are those "
-                "of the server is a guess."
-            )
-        others = self._find_listeners(port)
-        but = f", and {' and '.join(others)} does" if others else ""
-        return (
-            f"{who[0].upper()}{who[1:]} does not listen on port {port}{but}: that its figures are "
-            "those of the server is a guess."
-        )
-
     def _list_children(self) -> list[Any]:
         try:
             children: list[Any] = self._process.children(recursive=True)
         except self._errors:  # it has ended, or may not be read
             return []
-        return [child for child in children if child.pid != os.getpid()]
-
-    def _listens(self, process: Any, port: int) -> bool:
-        # psutil before version 6 has another name for it.
-        read = getattr(process, "net_connections", None) or process.connections
-        return _has_listener(read(kind="tcp"), port)
-
-    def _find_listeners(self, port: int) -> list[str]:
-        with contextlib.suppress(*self._errors):
-            pids = {
-                each.pid
-                for each in self._psutil.net_connections(kind="tcp")
-                if _has_listener([each], port) and each.pid
-            }
-            return [f"process {pid}{self._name(self._psutil.Process(pid))}" for pid in sorted(pids)]
-        return []
-
-    def _name(self, process: Any) -> str:
-        try:
-            return f" ({process.name()})"
-        except self._errors:
-            return ""
+        return children
 
     def _read_one(self, process: Any) -> tuple[int | None, int | None, int | None]:
         with process.oneshot():
@@ -166,7 +198,14 @@ def _add(figures: Iterable[int | None]) -> int | None:
     return None if None in known else sum(each for each in known if each is not None)
 
 
-def _has_listener(connections: Iterable[Any], port: int) -> bool:
-    return any(
-        each.status == "LISTEN" and each.laddr and each.laddr.port == port for each in connections
-    )
+def check_pid(pid: int) -> int:
+    """Return the number of a process.
+
+    Raises:
+        WrongType, WrongValue: If it is none.
+    """
+    if not isinstance(pid, int) or isinstance(pid, bool):
+        raise WrongType(f"pid is {quote(pid)}; give the number of the server's process")
+    if not 0 < pid < 2**31:
+        raise WrongValue(f"pid is {pid}; give the number of a process, which is more than 0")
+    return pid

@@ -17,7 +17,7 @@ from twistream_kit.simulator._fault_pending import FaultInjection
 from twistream_kit.simulator._fault_rows import FAULTS, Fault
 from twistream_kit.simulator._fault_run import FaultRun, FaultWatch
 from twistream_kit.simulator._fault_streams import FaultTarget
-from twistream_kit.simulator._process_usage import ProcessWatch
+from twistream_kit.simulator._process_usage import ProcessWatch, check_pid
 from twistream_kit.simulator._remote import refuse_remote
 from twistream_kit.simulator.fault_report import FaultReport
 from twistream_kit.simulator.model.assumptions import Behaviour, check_behaviour
@@ -114,7 +114,7 @@ def inject_faults(
     target = FaultTarget(url, auth_token, check_parameters(parameters), behaviour)
     if not remote:
         refuse_remote(url, f"break about {3 * len(faults)} streams on it")
-    usage = None if pid is None else ProcessWatch(_check_pid(pid))
+    usage = None if pid is None else ProcessWatch(check_pid(pid))
     notes = [] if usage is None else _list_doubts(usage, url)
     usual = sum(fault.seconds * max(scale, 0.1) + _ROW_SECONDS for fault in faults)
     watch = FaultWatch(len(faults), math.ceil(LIMIT_SECONDS + _LIMIT_FACTOR * usual))
@@ -126,8 +126,9 @@ def inject_faults(
         kind=FaultReport,
     )
     pending = FaultInjection(subject, watch, progress=bool(progress))
+    make_run = partial(FaultRun, target, faults, seed, scale, usage, watch=watch, notes=notes)
     run_call(
-        partial(_run, partial(FaultRun, target, faults, seed, scale, usage, watch, notes), pending),
+        partial(_run, make_run, pending),
         lambda: begin_thread(THREAD_NAME, fail, pending, build_ended_error()),
     )
     return pending
@@ -135,8 +136,8 @@ def inject_faults(
 
 def _list_doubts(usage: ProcessWatch, url: str) -> list[str]:
     parts = urlsplit(url)
-    doubt = usage.describe_doubt(parts.port or (443 if parts.scheme == "wss" else 80))
-    return [doubt] if doubt else []
+    doubt = usage.find_doubt(parts.port or (443 if parts.scheme == "wss" else 80))
+    return [] if doubt is None else [f"{str(doubt).rstrip('.')}."]
 
 
 async def _run(make_run: Any, pending: Pending[FaultReport], shared: SharedLoop) -> None:
@@ -182,11 +183,3 @@ def _check_scale(scale: float) -> float:
     if not 0 < scale <= 10:
         raise WrongValue(f"scale is {scale!r}; give a number above 0, and at most 10")
     return float(scale)
-
-
-def _check_pid(pid: int) -> int:
-    if not isinstance(pid, int) or isinstance(pid, bool):
-        raise WrongType(f"pid is {quote(pid)}; give the number of the server's process")
-    if not 0 < pid < 2**31:
-        raise WrongValue(f"pid is {pid}; give the number of a process, which is more than 0")
-    return pid
