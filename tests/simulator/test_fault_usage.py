@@ -137,7 +137,7 @@ def test_a_process_of_which_nothing_can_be_read_is_refused(monkeypatch):
         watch(monkeypatch, Denied())
 
 
-def test_whether_it_listens_on_the_port_is_told_where_that_is_known(monkeypatch):
+def test_whether_it_listens_on_the_port_is_said_where_that_is_known(monkeypatch):
     found = watch(monkeypatch, Process(port=80))
     assert found.find_doubt(80) is None
     assert "process 4711 (sh) does not listen on port 81" in str(found.find_doubt(81))

@@ -1,8 +1,8 @@
 """What each fault does to a server.
 
 A fault is a function that does it and returns what was seen, in a sentence; it raises `NotSurvived`
-if the server does not survive.  It judges what the server does *after* the fault: sound from before
-says nothing.  Afterwards `_fault_run` makes an ordinary call.
+if the server does not survive.  It looks at what the server does *after* the fault: sound from
+before says nothing.  Afterwards `_fault_run` makes an ordinary call.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class FaultInjection(Pending[FaultReport]):
             return super().result(_STOP_SECONDS)
 
     def _show_progress(self, timeout: float | None) -> None:
-        lines = _Lines(self.watch)
+        lines = _RowLines(self.watch)
         until = None if timeout is None else time.monotonic() + timeout
         while not self.done() and (until is None or time.monotonic() < until):
             left = _STEP_SECONDS if until is None else until - time.monotonic()
@@ -78,7 +78,7 @@ class FaultInjection(Pending[FaultReport]):
         lines.show()
 
 
-class _Lines:
+class _RowLines:
     """Writes a line for each row that is there, and for what takes long."""
 
     def __init__(self, watch: FaultWatch) -> None:

@@ -139,7 +139,7 @@ class FaultRun:
         """
         gone = is_over = ""
         try:
-            gone = await self._until_stopped(self._meet())
+            gone = await self._run_until_stopped(self._measure_server())
         except _Stopped as stopped:
             is_over = str(stopped)
         rows = self._watch.rows
@@ -149,7 +149,7 @@ class FaultRun:
                 continue
             self._watch.now = f"{fault.name} ({place + 1} of {len(self._faults)})"
             try:
-                row, gone = await self._until_stopped(self._try(fault))
+                row, gone = await self._run_until_stopped(self._try(fault))
             except _Stopped as stopped:
                 is_over = str(stopped)
                 row = self._leave_out(fault, f"It was under way. {is_over}")
@@ -169,7 +169,7 @@ class FaultRun:
     def _leave_out(self, fault: Fault, why: str) -> FaultRow:
         return _build_row(fault, self._scale, _Tried("not tried", why))
 
-    async def _until_stopped(self, work: Awaitable[_Result]) -> _Result:
+    async def _run_until_stopped(self, work: Awaitable[_Result]) -> _Result:
         """Return what `work` returns, or end it when the run is to end."""
         task = asyncio.ensure_future(work)
         try:
@@ -185,7 +185,7 @@ class FaultRun:
                 task.cancel()
                 await asyncio.wait([task])
 
-    async def _meet(self) -> str:
+    async def _measure_server(self) -> str:
         """Make ordinary calls; return why no fault can be tried, or empty."""
         async with self._build_scene() as scene:
             ordinary = self._known.ordinary = await scene.measure_ordinary_call()
@@ -231,7 +231,7 @@ class FaultRun:
     async def _act_until_it_is_no_chance(self, fault: Fault) -> _Tried:
         """Do a fault; again, if the server ends calls by itself and has done so in it.
 
-        One that says goodbye when the talk is over does so sooner or later.  If it does so each
+        One that closes when the talk is over does so sooner or later.  If it closes each
         time, then because of the fault.
         """
         tries, first = 0, ""

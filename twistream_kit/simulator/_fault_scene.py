@@ -89,14 +89,14 @@ class FaultScene(FaultStreams):
             return
         self.require_own_sids()  # which says more than that it is silent
         self.require_no_end(stream, doing)
-        if await self._sounds_ordinarily(begin, limit, act):
+        if await self._has_sound_in_ordinary_call(begin, limit, act):
             raise NotSurvived(
                 f"{doing}, no sound came for {limit:.1f} s; in an ordinary call it does by then."
             )
         if act is None:
             self.known.quiet_after = min(self.known.quiet_after, begin)
 
-    async def _sounds_ordinarily(
+    async def _has_sound_in_ordinary_call(
         self,
         begin: float,
         seconds: float,
@@ -218,7 +218,7 @@ class FaultScene(FaultStreams):
             await self.wait_until(
                 lambda: (
                     stream.ending is not None
-                    or _sounds_all_the_time(stream)
+                    or _has_sounded_all_the_time(stream)
                     or time.monotonic() > until
                 ),
                 3 * UTTERANCE_SECONDS,
@@ -276,7 +276,7 @@ class FaultScene(FaultStreams):
         return ""
 
 
-def _sounds_all_the_time(stream: FaultyStream) -> bool:
+def _has_sounded_all_the_time(stream: FaultyStream) -> bool:
     """Whether sound has come for a while without a pause, so that more need not be waited for."""
     now = time.monotonic()
     begin = now - _SOUNDING_SECONDS
