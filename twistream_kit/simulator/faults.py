@@ -55,7 +55,7 @@ def inject_faults(
     auth_token: str | None = None,
     behaviour: Behaviour | None = None,
     progress: bool = True,
-) -> FaultInjection:
+) -> Pending[FaultReport]:
     """Find out what a Media Streams server in any language survives, and return a report.
 
     Each fault is a row: a stream breaks in one way in which streams of Twilio's were seen to break

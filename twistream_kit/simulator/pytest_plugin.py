@@ -13,7 +13,7 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -212,8 +212,7 @@ class FaultInjector:
 
         if "behaviour" in (marked := _read_options(self._request)):
             options = {"behaviour": marked["behaviour"]} | options
-        run: FaultInjection = inject_faults(url, **options)
-        return run
+        return cast("FaultInjection", inject_faults(url, **options))
 
     def _note(self, report: FaultReport) -> None:
         _show(self._request, "call", "report of faults", str(report))
