@@ -622,6 +622,8 @@ _OF_A_SCRIPT = "how long a caller has patience is for the author of the script t
 _OF_A_REQUEST = "tests/simulator/rest/test_call_request.py: the request as it says has no note"
 _ERROR_PAGE = "it is the page of another program, in which its error is to be read"
 
+_PROCESS = "which process is the server's is not known here; test_fault_usage.py looks for it"
+
 NOT_APPLIED = {
     "diagnosis._text_damage": {
         "Read and write it as bytes: open(path, 'rb')": _THE_SOURCE,
@@ -694,6 +696,11 @@ NOT_APPLIED = {
         "Switch compression (permessage-deflate) off": _ANOTHER_PROGRAM,
         "Let a WebSocket library build the frames": _ANOTHER_PROGRAM,
         "Check what runs between Twilio and the inspector": _ANOTHER_PROGRAM,
+    },
+    "simulator._process_usage": {
+        "Give the number of the server's process": _PROCESS,
+        "See that it is the server's: ps or the task manager shows it": _PROCESS,
+        "Start the server in a process of its own, and give the number of that": _PROCESS,
     },
 }
 """The fixes that no program can apply, by module and by how they begin, and why."""
