@@ -938,4 +938,4 @@ def test_faults_refuses_what_is_not_there_another_machine_and_a_name_that_no_fau
     assert "(--remote in a shell)" in err
     code, _, err = run("faults", "ws://127.0.0.1:9/media", "--only", "gap")
     assert code == 2
-    assert "there is no fault 'gap'; there are half-open, no-close" in err
+    assert "there is no fault 'gap'; did you mean gaps? There are half-open, no-close" in err

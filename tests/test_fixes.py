@@ -624,6 +624,7 @@ _OF_A_SCRIPT = "how long a caller has patience is for the author of the script t
 _OF_A_REQUEST = "tests/simulator/rest/test_call_request.py: the request as it says has no note"
 _ERROR_PAGE = "it is the page of another program, in which its error is to be read"
 
+
 NOT_APPLIED = {
     "diagnosis._text_damage": {
         "Read and write it as bytes: open(path, 'rb')": _THE_SOURCE,

@@ -316,6 +316,145 @@ class GoesOnSpeaking(SoundServer):
         await super().greet(ws, state)
 
 
+class _Deaf(SoundServer):
+    """Goes on reading, and is silent from some moment on: its worker is dead, its socket open."""
+
+    async def hear(self, ws, state, payload):
+        if "deaf" not in state:
+            await super().hear(ws, state, payload)
+
+
+class IsSilentAfterAGap(_Deaf):
+    """Takes a gap of 200 ms for the end of the call."""
+
+    async def hear(self, ws, state, payload):
+        now = asyncio.get_running_loop().time()
+        if now - state.get("heard", now) > 0.2:
+            state["deaf"] = True
+        state["heard"] = now
+        await super().hear(ws, state, payload)
+
+
+class IsSilentAfterUnknownEvents(_Deaf):
+    """Has a worker that dies at an event that it does not know; its reader drains the rest."""
+
+    async def take(self, ws, state, message):
+        if message["event"] not in ("connected", "start", "media", "dtmf", "mark", "stop"):
+            state["deaf"] = True
+        return await super().take(ws, state, message)
+
+
+class DropsUnknownFields(SoundServer):
+    """Drops each media message that has a field which it does not know."""
+
+    async def take(self, ws, state, message):
+        if message["event"] == "media" and set(message) - KNOWN_FIELDS:
+            return False
+        return await super().take(ws, state, message)
+
+
+class IsSilentAfterKeys(_Deaf):
+    """Has room for ten keys, and a worker that dies at the eleventh."""
+
+    async def take(self, ws, state, message):
+        if message["event"] == "dtmf":
+            state["keys"] = state.get("keys", 0) + 1
+            if state["keys"] > 10:
+                state["deaf"] = True
+        return await super().take(ws, state, message)
+
+
+class IsDeafUntilItsMark(SoundServer):
+    """Ignores what the caller says until its mark comes back, and waits for that without end."""
+
+    async def hear(self, ws, state, payload):
+        if "mark" in state:
+            await super().hear(ws, state, payload)
+
+    async def take(self, ws, state, message):
+        if message["event"] == "mark":
+            state["mark"] = True
+        return await super().take(ws, state, message)
+
+
+class EndsTheOtherStream(SoundServer):
+    """Has a table by callSid: the end of one stream of a call makes the other mute."""
+
+    async def greet(self, ws, state):
+        self.ws_of[state["call"]] = ws
+        await super().greet(ws, state)
+
+    async def hear(self, ws, state, payload):
+        if state["call"] in self.ws_of:
+            await super().hear(ws, state, payload)
+
+    def end(self, state):
+        self.ws_of.pop(state.get("call", ""), None)
+
+
+class SpeaksByTheFrames(SoundServer):
+    """Says something of its own, a frame for each that it hears: no frames, no sound."""
+
+    async def greet(self, ws, state):
+        pass
+
+    async def hear(self, ws, state, payload):
+        await ws.send(kit.to_twilio.Media(state["sid"], GREETING[:160]).to_json())
+
+
+class IsSilentOnceBlocked(_Deaf):
+    """Plays music by a task that ends for good when a send has taken long."""
+
+    async def greet(self, ws, state):
+        await super().greet(ws, state)
+        self.tasks.add(asyncio.create_task(self.play(ws, state)))
+
+    async def play(self, ws, state):
+        loop = asyncio.get_running_loop()
+        while "deaf" not in state:
+            begun = loop.time()
+            await ws.send(kit.to_twilio.Media(state["sid"], b"\x55" * 6400).to_json())
+            if loop.time() - begun > 0.2:
+                state["deaf"] = True
+            await asyncio.sleep(0.02)  # sleeps: music, faster than it is heard
+
+
+class PlaysUnderALock(SoundServer):
+    """Plays music as it is heard, and holds a lock of all streams while it sends."""
+
+    async def greet(self, ws, state):
+        async with self.lock:
+            await super().greet(ws, state)
+        self.tasks.add(asyncio.create_task(self.play(ws, state)))
+
+    async def play(self, ws, state):
+        while True:
+            await asyncio.sleep(0.02)  # sleeps: a frame is heard for so long
+            async with self.lock:
+                await ws.send(kit.to_twilio.Media(state["sid"], b"\x55" * 6400).to_json())
+
+
+class LeaksItsSender(SoundServer):
+    """Ends its sender at stop only: that of a broken stream writes to the newest WebSocket."""
+
+    async def greet(self, ws, state):
+        self.ws_of["newest"] = ws
+        await super().greet(ws, state)
+        state["sender"] = asyncio.create_task(self.play(state["sid"]))
+        self.tasks.add(state["sender"])
+
+    async def play(self, sid):
+        while True:
+            await asyncio.sleep(0.02)  # sleeps: a frame is heard for so long
+            with contextlib.suppress(ConnectionClosed):
+                await self.ws_of["newest"].send(kit.to_twilio.Media(sid, GREETING[:160]).to_json())
+
+    async def take(self, ws, state, message):
+        if message["event"] == "stop":
+            state["sender"].cancel()
+        return await super().take(ws, state, message)
+
+
 PLANTED: dict[type[SoundServer], str] = {
     NeverReadsOn: "hang-up-in-media",
     OneStreamSid: "second-stream",
@@ -336,5 +475,15 @@ PLANTED: dict[type[SoundServer], str] = {
     IsBusyFromConnected: "hang-up-after-connected",
     LogsInTooLong: "hang-up-after-start",
     GoesOnSpeaking: "hang-up-in-answer",
+    IsSilentAfterAGap: "gaps",
+    IsSilentAfterUnknownEvents: "unknown-events",
+    DropsUnknownFields: "unknown-fields",
+    IsSilentAfterKeys: "key-burst",
+    IsDeafUntilItsMark: "lost-marks",
+    EndsTheOtherStream: "second-stream",
+    SpeaksByTheFrames: "no-media",
+    IsSilentOnceBlocked: "slow-reader",
+    PlaysUnderALock: "half-open",
+    LeaksItsSender: "abrupt-end",
 }
 """The row that is meant for each of them."""

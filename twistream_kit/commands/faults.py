@@ -17,11 +17,10 @@ from twistream_kit.commands._call_options import (
     parse_parameters,
     read_variable,
     save_junit_error,
-    wait,
     write_text,
 )
 from twistream_kit.commands.parser import AddCommand
-from twistream_kit.commands.terminal import FINE, OBJECTIONS, print_text
+from twistream_kit.commands.terminal import FINE, INTERRUPTED, OBJECTIONS, print_text
 from twistream_kit.errors import CallRefused, SettingsError
 
 
@@ -85,7 +84,7 @@ def _try_faults(arguments: argparse.Namespace) -> int:
     for name in ("only", "seed", "scale", "pid", "remote"):
         options[name] = getattr(arguments, name)
     try:
-        report = wait(inject_faults(arguments.url, **options))
+        report = inject_faults(arguments.url, **options).result()
     except CallRefused as error:
         if arguments.junit:
             save_junit_error("faults", error, arguments.junit, overwrite=arguments.force)
@@ -103,4 +102,6 @@ def _try_faults(arguments: argparse.Namespace) -> int:
 
         page = build_page("twistream faults", Html(render_html(report)))
         write_text(page, arguments.html, overwrite=arguments.force)
+    if report.is_interrupted:
+        return INTERRUPTED
     return FINE if report.ok else OBJECTIONS

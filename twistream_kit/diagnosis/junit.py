@@ -19,6 +19,8 @@ def build_junit(
     text: str,
     skipped: Mapping[str, str] | None = None,
     values: Mapping[str, str] | None = None,
+    *,
+    times: Mapping[str, float] | None = None,
     details: Mapping[str, str] | None = None,
 ) -> str:
     """Return the XML of JUnit.
@@ -31,6 +33,7 @@ def build_junit(
         skipped: Why each of the cases that were not tried was not, by their names.
         values: What was measured in each of the cases, in words.  It is their output, and no part
             of their names, by which programs follow a test case from run to run.
+        times: How long each case took, in seconds; 0 for one that is not in it.
         details: What is shown with the failure of each case, in place of `text`, which then is the
             output of the suite only.
     """
@@ -40,8 +43,9 @@ def build_junit(
     suite.set("failures", str(sum(map(bool, cases.values()))))
     suite.set("skipped", str(len(skipped)))
     once = text
+    times = times or {}
     for case, failure in cases.items():
-        element = _add_case(suite, case)
+        element = _add_case(suite, case, times.get(case, 0.0))
         if failure:
             said = ET.SubElement(element, "failure", message=_NO_XML.sub("", failure))
             if details is not None:
@@ -79,8 +83,12 @@ def _make_suite(name: str, tests: int, seconds: float) -> ET.Element:
     return ET.Element("testsuite", named)
 
 
-def _add_case(suite: ET.Element, case: str) -> ET.Element:
-    about = {"classname": suite.get("name", ""), "name": case, "time": "0"}
+def _add_case(suite: ET.Element, case: str, seconds: float = 0.0) -> ET.Element:
+    about = {
+        "classname": suite.get("name", ""),
+        "name": case,
+        "time": f"{seconds:.3f}".rstrip("0").rstrip("."),
+    }
     return ET.SubElement(suite, "testcase", about)
 
 

@@ -401,7 +401,7 @@ class LoadReport:
             self.to_text(verbose=True),
             skipped,
             values,
-            definitions | {"failed_percent": "\n".join(map(repr, self.reasons))},
+            details=definitions | {"failed_percent": "\n".join(map(repr, self.reasons))},
         )
 
     def to_text(self, *, verbose: bool = False, in_shell: bool = False) -> str:

@@ -16,13 +16,14 @@ from typing import Literal
 
 from twistream_kit.audio.clip import Clip
 from twistream_kit.protocol import from_twilio, to_twilio
+from twistream_kit.protocol.ending import EndCause
 from twistream_kit.protocol.from_twilio import PTIME_MS
 from twistream_kit.simulator._calls_loop import SharedLoop
 from twistream_kit.simulator.model.assumptions import SILENT_FRAME, Behaviour
 from twistream_kit.simulator.model.debugger import Debugger
-from twistream_kit.simulator.stream.client import StreamClient
+from twistream_kit.simulator.stream.client import STOPPED, StreamClient
 from twistream_kit.simulator.stream.ending import StreamEnding
-from twistream_kit.simulator.stream.leg import PlayoutBuffer, StreamLeg
+from twistream_kit.simulator.stream.leg import PlayoutBuffer, StreamLeg, is_audible
 from twistream_kit.simulator.stream.pacer import Lateness
 
 Opening = Literal["nothing", "connected", "start"]
@@ -31,8 +32,14 @@ Opening = Literal["nothing", "connected", "start"]
 ACCOUNT_SID = f"AC{0:032x}"
 """The account of all streams here."""
 
-_UTTERANCE = Clip.tone(440, 0.4) + Clip.silence(0.2)
-"""What the caller says, again and again: something for a server that answers to a voice."""
+UTTERANCE_SECONDS = 1.4
+"""What the caller says, again and again, with the pause behind it."""
+
+_UTTERANCE = Clip.tone(440, 0.4) + Clip.silence(UTTERANCE_SECONDS - 0.4)
+"""Something for a server that answers to a voice, and a pause in which it knows that it may."""
+
+_TCP_SECONDS = 0.1
+"""How long TCP may stay open behind the server's Close frame before it is closed from here."""
 
 
 class _KeepsMarks(PlayoutBuffer):
@@ -114,10 +121,36 @@ class FaultyClient(StreamClient):
     Attributes:
         rewrite: Returns the text to send for a message, if not None.
         drops_media: Whether frames of the caller are not sent.
+        is_tcp_left_open: Whether TCP stayed open behind the server's Close frame.
     """
 
     rewrite: Callable[[from_twilio.Message], str] | None = None
     drops_media = False
+    is_tcp_left_open = False
+
+    async def stop(self, ended: EndCause = STOPPED) -> None:
+        """End the stream as Twilio does; the server's Close frame ends it, not the end of TCP.
+
+        A server may close TCP as late as it likes, or leave that to this side.
+        """
+        stopping = asyncio.ensure_future(super().stop(ended))
+        try:
+            await self._wait_for_close_frame(stopping)
+            await asyncio.wait([stopping], timeout=_TCP_SECONDS)
+            if not stopping.done() and self._connection is not None:
+                self.is_tcp_left_open = True
+                self._connection.transport.close()
+            await stopping
+        finally:
+            if not stopping.done():
+                stopping.cancel()
+                await asyncio.wait([stopping])
+
+    async def _wait_for_close_frame(self, stopping: asyncio.Future[None]) -> None:
+        while not stopping.done():
+            await asyncio.wait([stopping], timeout=0.01)
+            if self._connection is None or self._connection.protocol.close_rcvd is not None:
+                return
 
     def send_text(self, text: str) -> None:
         """Send any text, as a message of Twilio's that no version has yet."""
@@ -174,7 +207,8 @@ class FaultyStream:
         lateness: Counts how late its frames are.
 
     Attributes:
-        first_sound_at: When the first sound of the server came, or None.
+        sounds: When messages with sound of the server came, ascending.
+        first_audible_at: When the first of them came that is not silence, or None.
         marks: How many marks the server has sent.
         strangers: The SIDs of other streams that stood in messages of the server to this one.
         ending: How it ended, or None while it goes on.
@@ -186,7 +220,8 @@ class FaultyStream:
         self.leg = leg
         self.client = client
         self.client.finishes_later = True  # nothing here reviews the sound
-        self.first_sound_at: float | None = None
+        self.sounds: list[float] = []
+        self.first_audible_at: float | None = None
         self.marks = 0
         self.strangers: set[str] = set()
         self.ending: StreamEnding | None = None
@@ -223,6 +258,15 @@ class FaultyStream:
         """How long it has lasted, until its end."""
         return (self.ended_at if self.ending else time.monotonic()) - self.begun_at
 
+    @property
+    def first_sound_at(self) -> float | None:
+        """When the first sound of the server came, or None."""
+        return self.sounds[0] if self.sounds else None
+
+    def has_sound_after(self, moment: float) -> bool:
+        """Whether sound of the server came later than `moment`."""
+        return bool(self.sounds) and self.sounds[-1] > moment
+
     async def open(self) -> None:
         """Connect, send the first messages, and let the caller speak.
 
@@ -247,6 +291,10 @@ class FaultyStream:
     def send_frames(self) -> None:
         """Send the frames that wait, all at once."""
         self._is_held = False
+
+    def set_silent(self) -> None:
+        """Let the caller say nothing: every frame is silence."""
+        self._voice = deque([SILENT_FRAME])
 
     def set_mute(self) -> None:
         """Neither send nor read: the connection is half open."""
@@ -285,8 +333,10 @@ class FaultyStream:
         self.stop_beat()
 
     def _note(self, message: to_twilio.Message, now: float) -> None:
-        if isinstance(message, to_twilio.Media) and self.first_sound_at is None:
-            self.first_sound_at = now
+        if isinstance(message, to_twilio.Media):
+            self.sounds.append(now)
+            if self.first_audible_at is None and is_audible(message.payload):
+                self.first_audible_at = now
         self.marks += isinstance(message, to_twilio.Mark)
 
     def _note_odd(self, message: str | bytes, _now: float) -> None:

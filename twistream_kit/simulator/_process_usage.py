@@ -5,7 +5,9 @@ And whether it is the server's: what is known of the ports on which it listens.
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +18,7 @@ _INSTALL = "Say pip install 'twistream-kit[load]'"
 
 @dataclass(frozen=True, slots=True)
 class ProcessUsage:
-    """What a process and its children use.
+    """What a process and its children use; each figure is None if it cannot be read.
 
     Attributes:
         memory: Resident memory in bytes.
@@ -24,12 +26,25 @@ class ProcessUsage:
         threads: Threads.
     """
 
-    memory: int
-    descriptors: int
-    threads: int
+    memory: int | None
+    descriptors: int | None
+    threads: int | None
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether not one of them can be read."""
+        return self.memory is None and self.descriptors is None and self.threads is None
 
     def __str__(self) -> str:
-        return f"{self.memory / 1e6:.1f} MB, {self.descriptors} descriptors, {self.threads} threads"
+        memory = "memory unreadable" if self.memory is None else f"{self.memory / 1e6:.1f} MB"
+        return f"{memory}, {count(self.descriptors, 'descriptor')}, {count(self.threads, 'thread')}"
+
+
+def count(number: int | None, what: str) -> str:
+    """Return a number of things in words."""
+    if number is None:
+        return f"{what}s unreadable"
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 class ProcessWatch:
@@ -43,7 +58,7 @@ class ProcessWatch:
         title: The name of its program; empty if that is not known.
 
     Raises:
-        SettingsError: If there is no such process, or psutil is not installed.
+        SettingsError: If there is no such process, it may not be read, or psutil is not installed.
     """
 
     def __init__(self, pid: int) -> None:
@@ -60,12 +75,22 @@ class ProcessWatch:
         self._errors: tuple[type[Exception], ...] = (psutil.Error, OSError)
         try:
             self._process: Any = psutil.Process(pid)
-            self._process.memory_info()
+            used = self.read()
         except self._errors as error:
             raise SettingsError(
                 f"process {pid} cannot be read: {error}",
                 fix="Give the number of the running server, as ps or the task manager shows it",
             ) from error
+        if used is None:
+            raise SettingsError(
+                f"process {pid} has ended",
+                fix="Give the number of the running server, as ps or the task manager shows it",
+            )
+        if used.is_unreadable:
+            raise SettingsError(
+                f"process {pid} cannot be read: it belongs to another user",
+                fix="Run this as the user of the server, or leave the number of the process out",
+            )
         self.title = self._find_title()
 
     def _find_title(self) -> str:
@@ -138,19 +163,39 @@ class ProcessWatch:
             if not self._process.is_running() or self._process.status() == "zombie":
                 return None
             used = [self._read_one(self._process)]
-            for child in self._process.children(recursive=True):
-                try:
-                    used.append(self._read_one(child))
-                except self._errors:  # it has ended meanwhile
-                    continue
-        except self._errors:
+        except self._psutil.NoSuchProcess:
             return None
-        return ProcessUsage(*(sum(values) for values in zip(*used, strict=True)))
+        for child in self._list_children():
+            with contextlib.suppress(*self._errors):  # it has ended meanwhile
+                used.append(self._read_one(child))
+        return ProcessUsage(*(_add(values) for values in zip(*used, strict=True)))
 
-    def _read_one(self, process: Any) -> tuple[int, int, int]:
+    def _list_children(self) -> list[Any]:
+        try:
+            children: list[Any] = self._process.children(recursive=True)
+        except self._errors:  # it has ended, or may not be read
+            return []
+        return children
+
+    def _read_one(self, process: Any) -> tuple[int | None, int | None, int | None]:
         with process.oneshot():
-            count = getattr(process, "num_fds", None) or process.num_handles
-            return process.memory_info().rss, count(), process.num_threads()
+            descriptors = getattr(process, "num_fds", None) or process.num_handles
+            return (
+                self._try(lambda: int(process.memory_info().rss)),
+                self._try(descriptors),
+                self._try(process.num_threads),
+            )
+
+    def _try(self, read: Callable[[], int]) -> int | None:
+        try:
+            return read()
+        except self._psutil.AccessDenied:
+            return None
+
+
+def _add(figures: Iterable[int | None]) -> int | None:
+    known = list(figures)
+    return None if None in known else sum(each for each in known if each is not None)
 
 
 def check_pid(pid: int) -> int:

@@ -16,7 +16,7 @@ from functools import partial
 from twistream_kit.simulator._calls_loop import SharedLoop, run_call
 from twistream_kit.simulator._fault_rows import Fault
 from twistream_kit.simulator._fault_run import FaultRun, order_faults
-from twistream_kit.simulator._fault_scene import FaultTarget
+from twistream_kit.simulator._fault_streams import FaultTarget
 from twistream_kit.simulator._soak_tally import FaultTally
 from twistream_kit.simulator.fault_report import FaultReport
 

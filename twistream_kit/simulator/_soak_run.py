@@ -236,8 +236,8 @@ class _Soak:
         self._ended = ""
         self._over = threading.Event()  # of the wave that is under way, and the faults beside it
         self._longest = 0.0
-        if before is not None:
-            self._readings.append(self._build_reading(before, 0))
+        if before is not None and (reading := self._build_reading(before, 0)) is not None:
+            self._readings.append(reading)
 
     @property
     def _now(self) -> float:
@@ -348,13 +348,20 @@ class _Soak:
             return None
         self._progress.usage = used
         reading = self._build_reading(used, calls, under_way)
+        if reading is None:
+            return None
         if under_way or not self._samples or reading.at - self._samples[-1].at >= 1:
             self._samples.append(reading)
         return reading
 
-    def _build_reading(self, used: ProcessUsage, calls: int, under_way: int = 0) -> UsageReading:
-        memory = used.memory / 1e6
-        return UsageReading(self._now, calls, under_way, memory, used.descriptors, used.threads)
+    def _build_reading(
+        self, used: ProcessUsage, calls: int, under_way: int = 0
+    ) -> UsageReading | None:
+        """Return a reading, or None where a child of the process may not be read."""
+        memory, descriptors, threads = used.memory, used.descriptors, used.threads
+        if memory is None or descriptors is None or threads is None:
+            return None
+        return UsageReading(self._now, calls, under_way, memory / 1e6, descriptors, threads)
 
     def _object_to_fruitless_waves(self, report: LoadReport) -> None:
         """End a run in which no call goes well: the rest of it would say nothing."""

@@ -15,7 +15,11 @@ from twistream_kit.simulator.stream.pacer import LatenessReport
 FaultOutcome = Literal["green", "red", "not tried"]
 """Whether a server survives a fault, or why that is not known."""
 
-_WIDTH = 100
+_WIDTH = 79
+"""That of a terminal."""
+
+ORDINARY_CALL = "ordinary-call"
+"""The name of the row about what calls without a fault leave behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class FaultRow:
         next_call_ms: How long after the fault an ordinary call had worked, in milliseconds; None if
             none did.
         process: What the process of the server had before and after, with ``pid=``; else empty.
+        remark: What makes it doubtful that this fault is the one to blame, or empty.
     """
 
     name: str
@@ -48,6 +53,12 @@ class FaultRow:
     timeout_seconds: float = 0.0
     next_call_ms: float | None = None
     process: str = ""
+    remark: str = ""
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether it is about a fault, and not about what ordinary calls leave behind."""
+        return self.name != ORDINARY_CALL
 
     @property
     def ok(self) -> bool:
@@ -72,12 +83,16 @@ class FaultReport:
 
     Attributes:
         url: The address of the server.
-        rows: One for each fault, in the order in which they were tried.
+        rows: One for each fault, in the order in which they were tried; before them, with ``pid=``,
+            one named ``ordinary-call`` if calls without a fault leave something behind.
         seed: What decided the order.
         scale: What the times that faults last were multiplied with.
         seconds: How long all of it took.
         ordinary: What an ordinary call was like, before any fault, in words.
         lateness: How late this process was with its frames.
+        notes: What else is to be known, such as a process that may not be the server.
+        is_interrupted: Whether the run ended before all faults were tried, by an interrupt, by
+            ``stop()`` or at its limit.
 
     Example:
         >>> import twistream_kit as kit
@@ -97,12 +112,17 @@ class FaultReport:
     seconds: float
     ordinary: str
     lateness: LatenessReport
+    notes: tuple[str, ...] = ()
+    is_interrupted: bool = False
 
     @property
     def ok(self) -> bool:
-        """Whether the server survives every fault that was tried, and any was."""
-        is_tried = any(row.outcome != "not tried" for row in self.rows)
-        return is_tried and all(row.ok for row in self.rows)
+        """Whether the server survives every fault that was tried, and any was, to the end."""
+        return bool(self._tried) and not self.is_interrupted and all(row.ok for row in self.rows)
+
+    @property
+    def _tried(self) -> list[FaultRow]:
+        return [row for row in self.rows if row.is_fault and row.outcome != "not tried"]
 
     @property
     def believable(self) -> bool:
@@ -112,14 +132,28 @@ class FaultReport:
     @property
     def headline(self) -> str:
         """How many faults the server survives, in one sentence."""
-        tried = [row for row in self.rows if row.outcome != "not tried"]
-        if not tried:
-            return f"no fault was tried on {self.url}"
-        survived = sum(row.ok for row in tried)
-        said = f"{self.url} survives {survived} of {len(tried)} faults"
-        if left := len(self.rows) - len(tried):
-            said += f"; {left} {'was' if left == 1 else 'were'} not tried"
-        return said
+        tried = self._tried
+        left = sum(row.is_fault for row in self.rows) - len(tried)
+        if tried:
+            survived = sum(row.ok for row in tried)
+            said = f"{self.url} survives {survived} of {len(tried)} faults"
+            if left:
+                said += f"; {left} {'was' if left == 1 else 'were'} not tried"
+        else:
+            said = f"no fault was tried on {self.url}"
+        if any(not row.ok and not row.is_fault for row in self.rows):
+            said += "; each ordinary call leaves something behind"
+        return f"{said} (interrupted)" if self.is_interrupted else said
+
+    @property
+    def order(self) -> str:
+        """In which order the rows came, and what that may mean for a red one; or empty."""
+        if len(self._tried) < 2 or all(row.ok for row in self._tried):
+            return ""
+        return (
+            f"that of seed {self.seed}. A row that is red in one order only says that the server "
+            "remembers something of the faults before it"
+        )
 
     @property
     def timing(self) -> str:
@@ -142,28 +176,61 @@ class FaultReport:
             "ordinary": self.ordinary,
             "lateness": asdict(self.lateness),
             "believable": self.believable,
+            "notes": list(self.notes),
+            "is_interrupted": self.is_interrupted,
         }
 
     def to_junit(self) -> str:
         """Return the report as XML of JUnit, with a test case for each fault."""
         tried = [row for row in self.rows if row.outcome != "not tried"]
+        cases = {row.name: "" if row.ok else _join(row.seen, row.remark) for row in tried}
+        if self.is_interrupted:
+            cases["interrupted"] = "The run ended before all faults were tried."
         return build_junit(
             "twistream faults",
-            {row.name: "" if row.ok else f"{row.seen} Repair: {row.repair}" for row in tried},
+            {name: said and _join(said, self._find_repair(name)) for name, said in cases.items()},
             self.seconds,
             repr(self),
             {row.name: row.seen for row in self.rows if row.outcome == "not tried"},
+            times={row.name: row.seconds for row in self.rows},
+            details={row.name: "\n".join(_explain(row)) for row in tried if not row.ok},
         )
 
+    def _find_repair(self, name: str) -> str:
+        return next((f"Repair: {row.repair}" for row in self.rows if row.name == name), "")
+
     def __repr__(self) -> str:
-        lines = [self.headline, f"  an ordinary call: {self.ordinary}", ""]
+        lines = [self.headline, *_wrap(f"an ordinary call: {self.ordinary}", "  ")]
+        for note in self.notes:
+            lines += _wrap(note, "  ")
+        lines.append("")
         for row in self.rows:
-            lines += _wrap(row)
+            if row.outcome != "not tried":
+                process = f" Process: {row.process}." if row.process else ""
+                lines += _wrap(f"{row!r}{process}", "  ", " " * 13)
+        lines += self._list_untried()
         for row in self.rows:
             if not row.ok:
                 lines += ["", *_explain(row)]
-        lines += ["", f"  timing: {self.timing}"]
+        lines.append("")
+        if self.order:
+            lines += _wrap(f"order: {self.order}", "  ", " " * 9)
+        lines += _wrap(f"timing: {self.timing}", "  ", " " * 10)
         return "\n".join(lines)
+
+    def _list_untried(self) -> list[str]:
+        """Return lines for the faults that were not tried, those with the same reason together."""
+        reasons: dict[str, list[str]] = {}
+        for row in self.rows:
+            if row.outcome == "not tried":
+                reasons.setdefault(row.seen, []).append(row.name)
+        lines = []
+        for reason, names in reasons.items():
+            lines += _wrap(f"{'not tried':<9}  {', '.join(names)}: {reason}", "  ", " " * 13)
+            if len(names) > 1:
+                options = " ".join(f"--only {name}" for name in names)
+                lines += _wrap(f"alone: {options}", " " * 13, " " * 20)
+        return lines
 
 
 WAS_LATE = (
@@ -173,10 +240,18 @@ WAS_LATE = (
 """The warning of a report that is not `believable`."""
 
 
-def _wrap(row: FaultRow) -> list[str]:
-    said = f"{row!r}{f' Process: {row.process}.' if row.process else ''}"
+def _join(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
+
+
+def _wrap(text: str, first: str, rest: str | None = None) -> list[str]:
     return textwrap.wrap(
-        said, _WIDTH, initial_indent="  ", subsequent_indent=" " * 39, break_long_words=False
+        text,
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=first if rest is None else rest,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 
@@ -186,16 +261,12 @@ def _explain(row: FaultRow) -> list[str]:
         "a good server": row.good,
         "repair": row.repair,
         "source": row.source,
+        "but": row.remark,
     }
     lines = [f"  {row.name}"]
     for about, said in parts.items():
-        lines += textwrap.wrap(
-            said,
-            _WIDTH,
-            initial_indent=f"    {about:<14}",
-            subsequent_indent=" " * 18,
-            break_long_words=False,
-        )
+        if said:
+            lines += _wrap(said, f"    {about:<14}", " " * 18)
     return lines
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from twistream_kit.errors import WrongType, WrongValue, hide_user, quote
 from twistream_kit.pending import Pending, Subject, fail, fulfil
 from twistream_kit.simulator._calls_loop import SharedLoop, begin_thread, run_call
+from twistream_kit.simulator._fault_pending import FaultInjection
 from twistream_kit.simulator._fault_rows import FAULTS, Fault
-from twistream_kit.simulator._fault_run import FaultRun
-from twistream_kit.simulator._fault_scene import FaultTarget
+from twistream_kit.simulator._fault_run import FaultRun, FaultWatch
+from twistream_kit.simulator._fault_streams import FaultTarget
 from twistream_kit.simulator._process_usage import ProcessWatch, check_pid
 from twistream_kit.simulator._remote import refuse_remote
 from twistream_kit.simulator.fault_report import FaultReport
@@ -27,6 +30,14 @@ from twistream_kit.simulator.stream.handshake import read_url
 
 THREAD_NAME = "faults"
 """The name of the thread that brings a report, as it shows in a list of threads."""
+
+LIMIT_SECONDS = 120.0
+"""A run ends so long after `_LIMIT_FACTOR` times what it usually takes, whatever a server does."""
+
+_LIMIT_FACTOR = 4
+
+_ROW_SECONDS = 2.5
+"""What a row takes besides its fault: ordinary calls, and looks after it."""
 
 FAULT_NAMES = tuple(fault.name for fault in FAULTS)
 """The names of all faults."""
@@ -43,16 +54,20 @@ def inject_faults(
     parameters: Mapping[str, str] | None = None,
     auth_token: str | None = None,
     behaviour: Behaviour | None = None,
+    progress: bool = True,
 ) -> Pending[FaultReport]:
     """Find out what a Media Streams server in any language survives, and return a report.
 
     Each fault is a row: a stream breaks in one way in which streams of Twilio's were seen to break
     (a half-open connection, no Close frame, 1006 in mid-call …), and the server has to take it;
     then an ordinary call must work within 2 s, and nothing of the old stream may be left, as far as
-    that is seen from outside.  Rows do not depend on one another.  A server that works no more ends
-    the run, and the other rows say that they were not tried.
+    that is seen from outside.  It is compared with ordinary calls before all faults.  A server that
+    works no more ends the run, and the other rows say that they were not tried; if what faults use
+    up adds up, the last one is blamed, and its row says that this is a guess.
 
-    It takes a minute and a half.  The 2 s count from the end of the fault to the first sound; they
+    It takes two minutes.  While ``result()`` waits, it writes a line for each row to stderr; its
+    first interrupt (Ctrl-C) ends the run and returns the report of what was tried, as ``stop()``
+    does.  The 2 s count from the end of the fault to the first sound; they
     are longer by the time that an ordinary call before the faults took, and while this process is
     late itself.  Callable from any thread.
 
@@ -68,6 +83,7 @@ def inject_faults(
         parameters: The custom parameters in *start*, as set by ``<Parameter>``.
         auth_token: Signs the handshakes as Twilio would; without it there is no signature.
         behaviour: The switches for behaviour of Twilio that is not known.
+        progress: Whether ``result()`` says how far it is.
 
     Returns:
         The report.  If the server cannot be reached for the first ordinary call, or refuses it, the
@@ -98,20 +114,30 @@ def inject_faults(
     target = FaultTarget(url, auth_token, check_parameters(parameters), behaviour)
     if not remote:
         refuse_remote(url, f"break about {3 * len(faults)} streams on it")
-    watch = None if pid is None else ProcessWatch(check_pid(pid))
-    longest = sum(2 * fault.find_timeout(scale) + 60 for fault in faults)
+    usage = None if pid is None else ProcessWatch(check_pid(pid))
+    notes = [] if usage is None else _list_doubts(usage, url)
+    usual = sum(fault.seconds * max(scale, 0.1) + _ROW_SECONDS for fault in faults)
+    watch = FaultWatch(len(faults), math.ceil(LIMIT_SECONDS + _LIMIT_FACTOR * usual))
     subject = Subject(
         f"faults against {hide_user(url)}",
         "FaultReport",
-        ends=f"ends by itself after {math.ceil(longest)} s at the latest",
+        ends=f"ends by itself after about {math.ceil(usual)} s, after {watch.limit:.0f} s at the "
+        "latest, or by stop()",
         kind=FaultReport,
     )
-    pending: Pending[FaultReport] = Pending(None, subject)
+    pending = FaultInjection(subject, watch, progress=bool(progress))
+    make_run = partial(FaultRun, target, faults, seed, scale, usage, watch=watch, notes=notes)
     run_call(
-        partial(_run, partial(FaultRun, target, faults, seed, scale, watch), pending),
+        partial(_run, make_run, pending),
         lambda: begin_thread(THREAD_NAME, fail, pending, build_ended_error()),
     )
     return pending
+
+
+def _list_doubts(usage: ProcessWatch, url: str) -> list[str]:
+    parts = urlsplit(url)
+    doubt = usage.find_doubt(parts.port or (443 if parts.scheme == "wss" else 80))
+    return [] if doubt is None else [f"{str(doubt).rstrip('.')}."]
 
 
 async def _run(make_run: Any, pending: Pending[FaultReport], shared: SharedLoop) -> None:
@@ -149,8 +175,14 @@ def choose_faults(only: str | Sequence[str] | None, argument: str = "only") -> t
         )
     for name in names:
         if name not in FAULT_NAMES:
-            raise WrongValue(f"there is no fault {quote(name)}; there are {', '.join(FAULT_NAMES)}")
+            raise WrongValue(f"there is no fault {quote(name)}{_name_nearest(name)}")
     return tuple(fault for fault in FAULTS if fault.name in names)
+
+
+def _name_nearest(name: object) -> str:
+    close = get_close_matches(name, FAULT_NAMES, n=1) if isinstance(name, str) else []
+    names = f"there are {', '.join(FAULT_NAMES)}"
+    return f"; did you mean {close[0]}? T{names[1:]}" if close else f"; {names}"
 
 
 def _check_seed(seed: int) -> int:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from twistream_kit.audio.clip import Clip
     from twistream_kit.diagnosis.load import LoadReport
     from twistream_kit.pending import Pending
+    from twistream_kit.simulator._fault_pending import FaultInjection
     from twistream_kit.simulator._load_run import LoadRun
     from twistream_kit.simulator.fault_report import FaultReport
     from twistream_kit.simulator.report import CallReport
@@ -252,25 +253,35 @@ class FaultInjector:
             TimeoutError: If there is no report within the timeout.
             WouldDeadlock: If called on a running loop, which the server may need to answer.
         """
+        __tracebackhide__ = _hides_frames
         _refuse_on_a_loop("twistream_faults")
-        report = self._begin(url, options).result(timeout)
+        run = self._begin(url, options)
+        try:
+            report = run.result(timeout)
+        except TimeoutError:
+            run.stop()  # it would go on to break streams of the next tests
+            raise
         self._note(report)
         return report
 
     def start(self, url: str, **options: Any) -> Pending[FaultReport]:
         """Try the faults and return at once; await the result, or call its ``.result(timeout)``."""
+        __tracebackhide__ = _hides_frames
         pending = self._begin(url, options)
         pending.add_done_callback(
             lambda done: None if done.exception() else self._note(done.result())
         )
         return pending
 
-    def _begin(self, url: str, options: dict[str, Any]) -> Pending[FaultReport]:
+    def _begin(self, url: str, options: dict[str, Any]) -> FaultInjection:
+        __tracebackhide__ = _hides_frames
         from twistream_kit.simulator.faults import inject_faults
+
+        options = {"progress": False} | options
 
         if "behaviour" in (marked := _read_options(self._request)):
             options = {"behaviour": marked["behaviour"]} | options
-        return inject_faults(url, **options)
+        return cast("FaultInjection", inject_faults(url, **options))
 
     def _note(self, report: FaultReport) -> None:
         _show(self._request, "call", "report of faults", str(report))

@@ -589,7 +589,7 @@ class CallRun:
             objections[_NOT_REVIEWED] += 1
         objections.update(act.objection for act in acts if act.objection is not None)
         report = CallReport(
-            url=self._plan.url,
+            url=hide_user(self._plan.url),
             stream_sid=self._leg.stream_sid,
             seconds=seconds,
             ended=ending.ended,

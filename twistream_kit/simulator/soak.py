@@ -24,7 +24,7 @@ from twistream_kit.pending import Pending, Subject
 from twistream_kit.protocol.twiml import is_loopback_host
 from twistream_kit.simulator._calls_loop import begin_thread
 from twistream_kit.simulator._fault_rows import Fault
-from twistream_kit.simulator._fault_scene import FaultTarget
+from twistream_kit.simulator._fault_streams import FaultTarget
 from twistream_kit.simulator._load_run import LoadRun
 from twistream_kit.simulator._process_usage import ProcessWatch, check_pid
 from twistream_kit.simulator._remote import refuse_remote

@@ -480,15 +480,24 @@ def show_fault_report(report: FaultReport) -> Html:
         join(
             strong(row.name),
             f": {row.title}",
-            bullets([f"A good server: {row.good}", set_code(f"Repair: {row.repair}"), row.source]),
+            bullets(
+                [
+                    f"A good server: {row.good}",
+                    set_code(f"Repair: {row.repair}"),
+                    row.source,
+                    *([set_code(f"But: {row.remark}")] if row.remark else []),
+                ]
+            ),
         )
         for row in report.rows
         if not row.ok
     ]
     return join(
         paragraph(strong(report.headline)),
+        *(paragraph(note) for note in report.notes),
         show_rows(report.rows, "Faults"),
         bullets(repairs),
+        paragraph(f"Order: {report.order}.") if report.order else EMPTY,
         paragraph(f"An ordinary call: {report.ordinary}. Timing: {report.timing}"),
     )
 

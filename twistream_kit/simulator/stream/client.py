@@ -85,6 +85,7 @@ class StreamClient:
         is_light: Whether it costs as little as it can: `on_sent` is not called for media, and
             messages are taken as they arrive, without a queue.  Set before `connect`, for a stream
             with the inbound track.
+        is_narrow: Whether its buffers hold a few kB.  Set before `connect`.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class StreamClient:
         self.finishes_later = False
         self.rest: Sequence[bytes] = ()
         self.is_light = False
+        self.is_narrow = False
         self.on_sent: Callable[[from_twilio.Message, float], None] | None = None
         self._auth_token = auth_token
         self._debugger = debugger
@@ -145,7 +147,9 @@ class StreamClient:
         try:
             target = read_url(self.url, self._behaviour)
             signed = self._signed_url or target.signed
-            self._connection = await open_socket(target.url, signed, self._auth_token)
+            self._connection = await open_socket(
+                target.url, signed, self._auth_token, is_narrow=self.is_narrow
+            )
             self._connection.is_mute_after_error = self._is_half_open_after_error
         except StreamFailed as failure:
             self._log(failure.code or 0, join_sentences(failure.problem, failure.fix))

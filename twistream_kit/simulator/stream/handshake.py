@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
@@ -162,17 +163,21 @@ class Socket(LosesTransport, DirectClient):
             super().send_data()
 
 
-async def open_socket(url: str, signed: str, auth_token: str | None) -> Socket:
+async def open_socket(
+    url: str, signed: str, auth_token: str | None, *, is_narrow: bool = False
+) -> Socket:
     """Connect and perform the handshake, without following redirects or using proxies.
 
-    It takes at most `HANDSHAKE_SECONDS`.  Cancelling it leaves no socket open.
+    It takes at most `HANDSHAKE_SECONDS`.  Cancelling it leaves no socket open.  A connection that
+    `is_narrow` has segments and a receive buffer of a few kB, so that what nobody reads fills the
+    buffers of the server within seconds, and not after megabytes, as loopback has them.
 
     Raises:
         StreamFailed: With Twilio's error code for the failure (§2.3, §5.1).
     """
     try:
         async with asyncio.timeout(HANDSHAKE_SECONDS):
-            return await _connect(url, signed, auth_token)
+            return await _connect(url, signed, auth_token, is_narrow=is_narrow)
     except TimeoutError as error:
         problem = f"{hide_user(url)} did not answer within {HANDSHAKE_SECONDS:g} s"
         fix = "Is it the right address, and does anything in between forward WebSockets?"
@@ -182,7 +187,7 @@ async def open_socket(url: str, signed: str, auth_token: str | None) -> Socket:
         raise explain_failure(url, error, signed_url) from error
 
 
-async def _connect(url: str, signed: str, auth_token: str | None) -> Socket:
+async def _connect(url: str, signed: str, auth_token: str | None, *, is_narrow: bool) -> Socket:
     uri = parse_uri(url)
     loop = asyncio.get_running_loop()
 
@@ -194,9 +199,15 @@ async def _connect(url: str, signed: str, auth_token: str | None) -> Socket:
             close_timeout=CLOSE_WAIT_SECONDS,
         )
 
-    _, connection = await loop.create_connection(
-        make_protocol, uri.host, uri.port, ssl=True if uri.secure else None
-    )
+    secure = True if uri.secure else None
+    if is_narrow:
+        narrow = await _connect_narrowly(uri.host, uri.port)
+        name = uri.host if uri.secure else None
+        _, connection = await loop.create_connection(
+            make_protocol, sock=narrow, ssl=secure, server_hostname=name
+        )
+    else:
+        _, connection = await loop.create_connection(make_protocol, uri.host, uri.port, ssl=secure)
     headers = {} if auth_token is None else {"x-twilio-signature": sign(auth_token, signed)}
     try:
         await connection.handshake(headers, USER_AGENT)
@@ -206,3 +217,34 @@ async def _connect(url: str, signed: str, auth_token: str | None) -> Socket:
             await asyncio.shield(connection.wait_closed())
         raise
     return connection
+
+
+_NARROW_BYTES = 1024
+"""The receive buffer of a narrow connection."""
+
+_NARROW_SEGMENT = 536
+"""Its segments: the least that every host takes (RFC 9293 §3.7.1)."""
+
+
+async def _connect_narrowly(host: str, port: int) -> socket.socket:
+    loop = asyncio.get_running_loop()
+    refused: OSError | None = None
+    for family, kind, protocol, _, address in await loop.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM
+    ):
+        narrow = socket.socket(family, kind, protocol)
+        try:
+            narrow.setblocking(False)
+            narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _NARROW_BYTES)
+            with contextlib.suppress(OSError, AttributeError):  # Windows has no such option
+                narrow.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _NARROW_SEGMENT)
+            await loop.sock_connect(narrow, address)
+        except OSError as error:
+            narrow.close()
+            refused = error
+        except BaseException:
+            narrow.close()
+            raise
+        else:
+            return narrow
+    raise refused or OSError(f"{host} has no address")
