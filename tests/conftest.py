@@ -7,6 +7,7 @@ import gc
 import os
 import shutil
 import signal
+import socket
 import sys
 import threading
 
@@ -134,6 +135,18 @@ def _eventually():
 def _until():
     """Wait until `condition()` is true on a thread that has no loop."""
     return until
+
+
+@pytest.fixture
+def unused_tcp_port():
+    """A port of the loopback interface that refuses connections.
+
+    It is kept until the end of the test, unlike that of pytest-asyncio, at which another test's
+    server may listen by then.
+    """
+    with socket.socket() as kept:
+        kept.bind(("127.0.0.1", 0))
+        yield kept.getsockname()[1]
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ from websockets.sync.server import serve
 
 import twistream_kit as kit
 from support.captures import capture_of
-from support.cases import free_port
 from support.reports import report_of
 from support.waiting import LIMIT_SECONDS
 from twistream_kit.audio.clip import Clip
@@ -927,10 +926,10 @@ def test_faults_ends_with_1_when_a_server_does_not_survive_one(run, monkeypatch)
 
 
 def test_faults_refuses_what_is_not_there_another_machine_and_a_name_that_no_fault_has(
-    run, tmp_path
+    run, tmp_path, unused_tcp_port
 ):
     junit = tmp_path / "faults.xml"
-    code, _, err = run("faults", f"ws://127.0.0.1:{free_port()}/media", "--junit", junit)
+    code, _, err = run("faults", f"ws://127.0.0.1:{unused_tcp_port}/media", "--junit", junit)
     assert (code, "31902" in junit.read_text()) == (3, True), err
     code, _, err = run("faults", "wss://bot.example.com/media")
     assert code == 2

@@ -23,7 +23,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import twistream_kit as kit
-from support.cases import free_port
 from support.waiting import LIMIT_SECONDS, soon
 
 ROOT = Path(__file__).parent.parent
@@ -259,8 +258,8 @@ async def test_a_call_that_ends_leaves_no_synthesis_running(bridge, stand_in, ev
     assert stream.handler_error is None
 
 
-async def test_a_caller_hears_that_the_service_fails(bridge):
-    async with talking(bridge, f"ws://127.0.0.1:{free_port()}") as server:
+async def test_a_caller_hears_that_the_service_fails(bridge, unused_tcp_port):
+    async with talking(bridge, f"ws://127.0.0.1:{unused_tcp_port}") as server:
         report = await soon(kit.simulate_call(server.url))
     assert report.sound_seconds == pytest.approx(1.0, abs=0.05)  # two tones
     assert (report.ending, report.close_code) == ("server-closed", 1000)

@@ -492,15 +492,9 @@ async def failure(url, **options):
     return caught.value
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-async def test_a_server_that_is_not_there_is_31902():
+async def test_a_server_that_is_not_there_is_31902(unused_tcp_port):
     for host in ("127.0.0.1", "localhost"):
-        error = await failure(f"ws://{host}:{free_port()}/media")
+        error = await failure(f"ws://{host}:{unused_tcp_port}/media")
         assert error.code == 31902
         assert "Is the server running, and on this port?" in str(error)
 
