@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -97,6 +98,19 @@ def test_a_fault_that_the_server_did_not_survive_once_is_not_ok():
         "multiplied with 1"
     )
     assert soak_of(20, faults=faults_of(SURVIVED)).ok
+
+
+def test_a_call_that_failed_beside_a_fault_fails_its_case_unless_a_limit_allows_it():
+    fault = replace(SURVIVED, beside=2)
+    options = {"faults": faults_of(fault), "waves": waves_of(20, failed=2)}
+    case = soak_of(20, **options).list_cases()["gaps"]
+    assert case == (
+        "survived 3 times; 2 calls beside it failed, in it or within a second after: by it, as a "
+        "guess Repair: read on"
+    )
+    allowed = soak_of(20, limits={"failed_percent": 5.0}, **options)
+    assert allowed.ok
+    assert "by them as a guess: gaps (2)" in str(allowed)
 
 
 @pytest.mark.parametrize(

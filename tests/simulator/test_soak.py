@@ -9,12 +9,14 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -30,10 +32,12 @@ from twistream_kit.errors import Objection, TwistreamError
 from twistream_kit.listing import Series
 from twistream_kit.pending import Subject, fail, fulfil
 from twistream_kit.simulator import _load_share, _process_usage, _soak_run
+from twistream_kit.simulator._fault_rows import FAULTS
 from twistream_kit.simulator._load_run import LoadRun
 from twistream_kit.simulator._load_share import Watch
 from twistream_kit.simulator._process_usage import ProcessUsage, ProcessWatch
-from twistream_kit.simulator._soak_faults import _order_endlessly
+from twistream_kit.simulator._soak_children import ChildWatch
+from twistream_kit.simulator._soak_faults import FaultsBeside, TriedFault, _order_endlessly
 from twistream_kit.simulator._soak_run import SoakPlan, SoakProgress, SoakRun, run_waves
 from twistream_kit.simulator._soak_tally import MOST_REASONS, OTHER_REASONS, FaultTally, SoakTally
 from twistream_kit.simulator.fault_report import FaultRow
@@ -75,6 +79,9 @@ class MadeUpProcess:
 
     def __init__(self, *usages: ProcessUsage | None) -> None:
         self.usages = [*usages]
+
+    def has_ended(self) -> bool:
+        return self.usages[0] is None
 
     def read(self) -> ProcessUsage | None:
         return self.usages.pop(0) if len(self.usages) > 1 else self.usages[0]
@@ -198,8 +205,107 @@ def test_a_process_that_ends_ends_the_run(monkeypatch) -> None:
 
 def test_a_process_that_ends_at_rest_ends_the_run() -> None:
     report = begin_soak(make_plan(*make_ended(GOOD), process=MadeUpProcess(None))).result(20)
-    assert "in wave 2" in report.ended
+    assert report.ended.endswith("0 s after the beginning, at rest after wave 1")
     assert not report.readings
+
+
+ONE, OTHER, THIRD = ((number, float(number)) for number in (1, 2, 3))
+
+
+def test_children_that_are_replaced_are_counted_and_those_of_single_calls_are_not() -> None:
+    children = ChildWatch()
+
+    def see(*seen: tuple[int, float], wave: int, is_at_rest: bool = False) -> int:
+        children.see(frozenset(seen), wave, lambda: f"in {wave}", is_at_rest=is_at_rest)
+        return children.replaced
+
+    assert see(ONE, wave=0, is_at_rest=True) == 0
+    assert see(ONE, (7, 7.0), wave=1) == 0  # of a call
+    assert see(ONE, (8, 8.0), wave=1) == 0
+    assert see(ONE, wave=1, is_at_rest=True) == 0
+    assert see(wave=2) == 0  # it has ended
+    assert see(OTHER, wave=2) == 1
+    assert see(THIRD, wave=2) == 2
+    assert see(wave=3, is_at_rest=True) == 2
+    assert (children.first, children.waves) == ("in 2", {2})
+
+
+def use(*children: tuple[int, float]) -> ProcessUsage:
+    return ProcessUsage(50_000_000, 12, 3, frozenset(children))
+
+
+@pytest.mark.parametrize(("failures", "is_ok"), [(GOOD, True), (("", "lost", ""), False)])
+def test_replaced_children_are_a_note_or_wrong_where_calls_failed(failures, is_ok) -> None:
+    usages = [use(ONE), use(OTHER), use(OTHER)]
+    plan = make_plan(
+        *make_ended(failures), process=MadeUpProcess(*usages), limits={"failed_percent": 90}
+    )
+    report = begin_soak(plan, use(ONE)).result(20)
+    said = "1 child process ended and was replaced, the first 0 s after the beginning, at rest"
+    assert report.replaced == 1
+    assert report.describe()["child processes"].startswith(f"{said} after wave 2")
+    assert {each.verdict for each in report.growth} == {"cannot tell"}
+    cases = report.list_cases()
+    assert (not cases["child processes"]) == is_ok
+    assert len(report.notes) == is_ok
+
+
+def make_beside(*tried: TriedFault) -> FaultsBeside:
+    """Return faults beside a wave, tried at these times."""
+    beside = FaultsBeside(cast("Any", None), FAULTS, 0, 1.0)
+    beside._wave = cast("Any", SimpleNamespace(tried=[*tried], names=[]))
+    return beside
+
+
+FIRST, SECOND = FAULTS[:2]
+
+
+def test_a_process_that_ends_while_a_fault_is_tried_is_told_of_it_as_a_guess() -> None:
+    beside = make_beside(TriedFault(FIRST, 0.0, 9.5), TriedFault(SECOND, 10.0))
+    said = f"while {SECOND.name} was tried, 5.0 s after its beginning"
+    assert beside.blame(15.0) == said
+    first, second, *_ = beside.tally.list()
+    assert (first.tried, first.red) == (0, 0)
+    assert (second.tried, second.red, second.repair) == (1, 1, SECOND.repair)
+    assert second.seen == f"the process of the server ended {said}; that it was this is a guess"
+    assert beside._wave is not None
+    assert beside._wave.names == [SECOND.name]
+
+
+def test_a_process_that_ends_shortly_after_a_fault_is_told_of_it_once() -> None:
+    beside = make_beside(TriedFault(FIRST, 0.0, 9.5))
+    beside.tally.add(FaultRow(FIRST.name, "", "green", "fine", "", "", ""))
+    assert beside.blame(9.9) == f"0.4 s after {FIRST.name}"
+    assert beside.blame(9.9)
+    first = beside.tally.list()[0]
+    assert (first.tried, first.red) == (1, 1)
+    assert beside.describe_near(30.0) == ""
+
+
+def test_where_a_fault_has_just_begun_the_one_before_it_is_named_too() -> None:
+    beside = make_beside(TriedFault(FIRST, 0.0, 9.5), TriedFault(SECOND, 10.0))
+    assert beside.blame(10.5) == (
+        f"while {SECOND.name} was tried, 0.5 s after its beginning and 1.0 s after {FIRST.name}"
+    )
+
+
+def test_calls_that_fail_beside_a_fault_are_counted_with_it() -> None:
+    beside = make_beside(TriedFault(FIRST, 5.0, 9.0), TriedFault(SECOND, 9.5))
+    beside.count_failed([1.0, 6.0, 9.8, 30.0])
+    first, second, *_ = beside.tally.list()
+    assert (first.beside, second.beside) == (2, 2)
+
+
+def test_the_fault_of_a_process_that_ended_is_in_the_report() -> None:
+    began = time.monotonic()
+    beside = make_beside(TriedFault(FIRST, began))
+    beside.begin = lambda *_: SimpleNamespace(wait=lambda _: True, names=[])  # type: ignore[method-assign,assignment,misc]
+    plan = make_plan(make_run(), process=MadeUpProcess(None), faults=beside)
+    report = begin_soak(plan, USUAL).result(20)
+    assert f"in wave 1, while {FIRST.name} was tried, " in report.ended
+    assert report.ended.endswith("(a guess)")
+    assert "that it was this is a guess" in report.list_cases()[FIRST.name]
+    assert f'name="{FIRST.name}"' in report.to_junit()
 
 
 def test_a_stop_ends_it_with_what_it_has() -> None:

@@ -87,6 +87,7 @@ class SoakFault:
             tried the last time; or empty.
         repair: What to change in a server that does not survive it.
         source: Where it is known from that this happens.
+        beside: How many calls beside it failed while it was tried, or within a second after.
     """
 
     name: str
@@ -96,19 +97,28 @@ class SoakFault:
     seen: str
     repair: str
     source: str
+    beside: int = 0
 
     @property
     def ok(self) -> bool:
-        """Whether the server survived it each time."""
+        """Whether the server survived it each time, the calls beside it left aside."""
         return not self.red
 
     def describe(self) -> str:
         """Return what came of it, in words."""
         if not self.tried:
-            return f"not tried: {self.seen}" if self.seen else "not tried"
-        if not self.red:
-            return f"survived {say_times(self.tried)}"
-        return f"not survived {say_times(self.red)} of {self.tried}. The first time: {self.seen}"
+            said = f"not tried: {self.seen}" if self.seen else "not tried"
+        elif not self.red:
+            said = f"survived {say_times(self.tried)}"
+        else:
+            said = f"not survived {say_times(self.red)} of {self.tried}. "
+            said += f"The first time: {self.seen}"
+        return f"{said}; {self.describe_beside()}" if self.beside else said
+
+    def describe_beside(self) -> str:
+        """Return how many calls failed beside it, in words."""
+        calls = say_number(self.beside, "call")
+        return f"{calls} beside it failed, in it or within a second after: by it, as a guess"
 
     def __repr__(self) -> str:
         return f"<SoakFault {self.name}: {self.describe()}>"
@@ -148,6 +158,10 @@ class SoakReport:
         recorded: The report of each call that was recorded and reviewed and is kept, by its number:
             those of the first wave, of the last one, and of the last in which such a call failed.
         line: What the lines of the callers do, in words; empty if nothing.
+        replaced: How many child processes of the process ended and were replaced by others.
+        first_replaced: When the first of them ended, in words; or empty.
+        is_replaced_wrongly: Whether calls failed in such a wave, or faults were tried beside the
+            calls.  Otherwise it is a note: a server may replace its workers now and then.
 
     Example:
         >>> import twistream_kit as kit
@@ -189,6 +203,9 @@ class SoakReport:
     echo_loaded_ms: Histogram = field(compare=False)
     recorded: Mapping[int, Any] = field(default_factory=dict, compare=False)
     line: str = ""
+    replaced: int = 0
+    first_replaced: str = ""
+    is_replaced_wrongly: bool = False
 
     @property
     def calls(self) -> int:
@@ -281,11 +298,21 @@ class SoakReport:
             if name in (*TIMES, *SHARES):
                 cases[name] = check_limit(getattr(self, name), limit)
         cases |= {KINDS[each.name].limit: each.problem for each in self.growth}
+        if self.replaced:
+            cases["child processes"] = self.describe_replaced() if self.is_replaced_wrongly else ""
         for fault in self.faults:
-            if fault.tried:
+            if fault.tried or fault.beside:
+                # Where the limit allows calls that fail, they are only said.
+                is_wrong = not fault.ok or (fault.beside and cases.get("failed_percent"))
                 repair = f" Repair: {fault.repair}"
-                cases[fault.name] = "" if fault.ok else f"{fault.describe()}{repair}"
+                cases[fault.name] = f"{fault.describe()}{repair}" if is_wrong else ""
         return cases
+
+    def describe_replaced(self) -> str:
+        """Return how many child processes ended and were replaced, and when the first, in words."""
+        some = "1 child process ended and was" if self.replaced == 1 else ""
+        some = some or f"{self.replaced} child processes ended and were"
+        return f"{some} replaced, the first {self.first_replaced}"
 
     def describe(self) -> dict[str, str]:
         """Describe the run in one sentence per topic, for its text and its display."""
@@ -309,6 +336,8 @@ class SoakReport:
                 f"{say_number(len(self.readings), 'time')}; of the slopes the first "
                 f"{self.warm_up_seconds / 60:.1f} minutes are left out, intervals are of 95 %"
             )
+        if self.replaced:
+            said["child processes"] = self.describe_replaced()
         if self.faults:
             said["faults"] = self._describe_faults()
         said["own frames"] = f"late by {describe_short(self.own_late_ms)}"
@@ -350,6 +379,8 @@ class SoakReport:
             "samples": [_list_usage(each) for each in self.samples],
             "faults": [asdict(each) | {"ok": each.ok} for each in self.faults],
             "fault_scale": self.fault_scale,
+            "replaced": self.replaced,
+            "first_replaced": self.first_replaced,
             "own_late_ms": summarise(self.own_late_ms),
             "echo_idle_ms": summarise(self.echo_idle_ms),
             "echo_loaded_ms": summarise(self.echo_loaded_ms),
@@ -371,7 +402,7 @@ class SoakReport:
             cases,
             self.seconds,
             repr(self),
-            {each.name: each.seen for each in self.faults if not each.tried},
+            {each.name: each.seen for each in self.faults if each.name not in cases},
             {KINDS[each.name].limit: each.describe() for each in self.growth},
         )
 
@@ -399,6 +430,8 @@ class SoakReport:
         kinds = sum(each.tried > 0 for each in self.faults)
         said = f"{tried} beside the calls, of {kinds} kinds: "
         said += f"{red} not survived" if red else "all survived"
+        if beside := [f"{each.name} ({each.beside})" for each in self.faults if each.beside]:
+            said += f"; calls that failed beside them, by them as a guess: {', '.join(beside)}"
         if left := [each.name for each in self.faults if not each.tried]:
             said += f"; not tried: {', '.join(left)}"
         return f"{said}; their times multiplied with {self.fault_scale:.2g}"

@@ -17,6 +17,7 @@ from twistream_kit.diagnosis.load_figure import TIMES
 from twistream_kit.diagnosis.soak import MOST_FAILED_CALLS, SoakFault, SoakWave
 from twistream_kit.errors import Objection
 from twistream_kit.protocol.from_twilio import PTIME_MS
+from twistream_kit.simulator._fault_rows import Fault
 from twistream_kit.simulator.fault_report import FaultRow
 from twistream_kit.simulator.report import CallReport
 
@@ -171,6 +172,28 @@ class FaultTally:
         kind = self._kinds[name]
         seen = kind.seen or why
         self._kinds[name] = replace(kind, skipped=kind.skipped + 1, seen=seen)
+
+    def blame(self, fault: Fault, why: str, *, is_new: bool) -> None:
+        """Count a fault as not survived, since the process ended in it or after it.
+
+        Args:
+            fault: Which.
+            why: What was seen.
+            is_new: Whether it has not been counted as tried.
+        """
+        kind = self._kinds[fault.name]
+        seen = kind.seen if kind.red else why
+        self._kinds[fault.name] = replace(
+            kind, tried=kind.tried + is_new, red=kind.red + 1, seen=seen,
+            repair=fault.repair, source=fault.source,
+        )  # fmt: skip
+
+    def add_beside(self, fault: Fault, calls: int) -> None:
+        """Add calls beside a fault that failed."""
+        kind = self._kinds[fault.name]
+        self._kinds[fault.name] = replace(
+            kind, beside=kind.beside + calls, repair=fault.repair, source=fault.source
+        )
 
     def list(self) -> list[SoakFault]:
         """Return the kinds."""
