@@ -142,6 +142,11 @@ class Growth:
         return KINDS[self.name].unit
 
     @property
+    def threshold(self) -> float:
+        """Growth by at most so much an hour is none: its limit, or what is negligible."""
+        return KINDS[self.name].negligible if self.limit is None else self.limit
+
+    @property
     def is_open(self) -> bool:
         """Whether the run has not told if it grows."""
         return self.verdict in ("too short to tell", "cannot tell")
@@ -187,7 +192,9 @@ class Growth:
     def describe(self) -> str:
         """Return everything in words."""
         unit = f" {self.unit}" if self.unit else ""
-        said = self.describe_need() if self.is_open else self.verdict
+        said = self.describe_need() if self.is_open else str(self.verdict)
+        if self.verdict == "does not grow":
+            said += f" by more than {self.threshold:g}{unit} an hour"
         if self.per_hour is not None:
             said += f": {self.describe_slopes()}"
         return (

@@ -21,6 +21,7 @@ from twistream_kit.diagnosis.load_figure import (
     LoadFigure,
     check_limit,
     describe_short,
+    say_percent,
     summarise,
 )
 from twistream_kit.diagnosis.turn_figures import say_number, say_times
@@ -281,23 +282,35 @@ class SoakReport:
         if not self.calls:
             return "no call was made"
         cases = self.list_cases()
-        wrong = [name for name, problem in cases.items() if problem and name != "valid"]
+        left_out = ("valid", "ran to its end")
+        wrong = [name for name, problem in cases.items() if problem and name not in left_out]
         said = f"not ok: {', '.join(wrong)}" if wrong else "ok" if self.valid else ""
         if not self.valid:
             said += f"{'; ' if said else ''}invalid: the times say little of the server"
-        short = [each.name for each in self.growth if each.verdict == "too short to tell"]
-        if short and self.ok:
-            said += f", but too short to tell of {', '.join(short)}"
-        return f"{said} (interrupted)" if self.is_interrupted else said
+        elif not wrong:
+            for verdict in ("too short to tell", "cannot tell"):
+                if names := [each.name for each in self.growth if each.verdict == verdict]:
+                    said += f", but {verdict} of {', '.join(names)}"
+        if not self.is_interrupted:
+            return said
+        said = (
+            said.replace("ok", "nothing wrong until then", 1) if self.valid and not wrong else said
+        )
+        return f"ended early, after {self._describe_spent()}: {said}"
 
     def list_cases(self) -> dict[str, str]:
         """Return what is wrong with each thing that is held against a limit, or empty, by name."""
-        cases = {"ran to its end": self.ended}
+        cases = {"ran to its end": self.ended or self._describe_early()}
         cases["valid"] = "" if self.valid else self._describe_invalid()
         for name, limit in self.limits.items():
             if name in (*TIMES, *SHARES):
                 cases[name] = check_limit(getattr(self, name), limit)
-        cases |= {KINDS[each.name].limit: each.problem for each in self.growth}
+        # Without a limit, what the run was too short to tell is nothing that was kept.
+        cases |= {
+            KINDS[each.name].limit: each.problem
+            for each in self.growth
+            if each.limit is not None or not each.is_open
+        }
         if self.replaced:
             cases["child processes"] = self.describe_replaced() if self.is_replaced_wrongly else ""
         for fault in self.faults:
@@ -308,27 +321,50 @@ class SoakReport:
                 cases[fault.name] = f"{fault.describe()}{repair}" if is_wrong else ""
         return cases
 
+    def list_open(self) -> dict[str, str]:
+        """Return what the run has not told, without a limit, in words, by the names of limits."""
+        return {
+            KINDS[each.name].limit: each.describe()
+            for each in self.growth
+            if each.limit is None and each.is_open
+        }
+
+    def _describe_spent(self) -> str:
+        return f"{self.seconds / 60:.1f} of {self.minutes:g} minutes"
+
+    def _describe_early(self) -> str:
+        if not self.is_interrupted:
+            return ""
+        return f"the run was ended early, after {self._describe_spent()}"
+
     def describe_replaced(self) -> str:
         """Return how many child processes ended and were replaced, and when the first, in words."""
         some = "1 child process ended and was" if self.replaced == 1 else ""
         some = some or f"{self.replaced} child processes ended and were"
         return f"{some} replaced, the first {self.first_replaced}"
 
-    def describe(self) -> dict[str, str]:
-        """Describe the run in one sentence per topic, for its text and its display."""
+    def describe(self, *, in_shell: bool = False) -> dict[str, str]:
+        """Describe the run in one sentence per topic, for its text and its display.
+
+        Args:
+            in_shell: Whether it is read where there is no Python to ask for more.
+        """
         said = {"verdict": self.verdict}
         waves = say_number(len(self.waves), "wave")
         said["calls"] = (
             f"{self.calls} to {self.url} in {waves} of {self.at_once}, {self.call_seconds:g} s "
-            f"each; {self.seconds / 60:.1f} of {self.minutes:g} minutes"
+            f"each; {self._describe_spent()}"
         )
         if self.line:
             said["line"] = self.line
-        said["failed"] = f"{self.failed} ({self.failed_percent:.1f} %)" if self.failed else "none"
+        share = say_percent(self.failed_percent)
+        said["failed"] = f"{self.failed} ({share})" if self.failed else "none"
         if self.invalid and self.valid:
             said["invalid waves"] = self._describe_invalid()
         said |= {figure.name: figure.describe() for figure in self.figures if len(figure)}
-        said["late"] = f"{self.late_percent:.2f} % of the frames of the server's sound"
+        missing = "not measured" if self._has_valid_wave else "left out: no wave is valid"
+        late = f"{say_percent(self.late_percent, 2)} of the frames of the server's sound"
+        said["late"] = late if self.heard_frames or self.late_frames else missing
         said["process"] = self.process or "not measured: no process was given (pid=, --pid)"
         said |= {each.name: each.describe() for each in self.growth}
         if self.readings:
@@ -340,13 +376,21 @@ class SoakReport:
             said["child processes"] = self.describe_replaced()
         if self.faults:
             said["faults"] = self._describe_faults()
-        said["own frames"] = f"late by {describe_short(self.own_late_ms)}"
-        idle, loaded = describe_short(self.echo_idle_ms), describe_short(self.echo_loaded_ms)
-        said["loopback"] = f"there and back, idle: {idle}; under the calls: {loaded}"
+        own, idle, loaded = map(
+            describe_short, (self.own_late_ms, self.echo_idle_ms, self.echo_loaded_ms)
+        )
+        said["own frames"] = f"late by {own}" if len(self.own_late_ms) else missing
+        loopback = f"there and back, idle: {idle}; under the calls: {loaded}"
+        said["loopback"] = loopback if len(self.echo_loaded_ms) else missing
         if self.recorded:
             numbers = ", ".join(map(str, self.recorded))
-            said["recorded"] = f"kept of call {numbers}: report.recorded[number]"
+            where = "--save-recorded DIR" if in_shell else "report.recorded[number]"
+            said["recorded"] = f"kept of call {numbers}: {where}"
         return said
+
+    @property
+    def _has_valid_wave(self) -> bool:
+        return len(self.invalid) < len(self.waves)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all but the recorded calls' sound as plain values, ready for JSON."""
@@ -397,20 +441,35 @@ class SoakReport:
         cases = self.list_cases()
         if not self.calls and not self.ended:
             cases["ran to its end"] = "no call was made"
+        skipped = {each.name: each.seen for each in self.faults if each.name not in cases}
+        skipped |= self.list_open()
+        if self.is_interrupted and self.calls and not self.ended:
+            # As in the report of a load: nothing passes that was not run to its end.
+            early = self._describe_early()
+            cases["ran to its end"] = ""
+            skipped |= {name: early for name, problem in cases.items() if not problem}
         return build_junit(
             "twistream load",
-            cases,
+            {name: problem for name, problem in cases.items() if name not in skipped},
             self.seconds,
             repr(self),
-            {each.name: each.seen for each in self.faults if each.name not in cases},
+            skipped,
             {KINDS[each.name].limit: each.describe() for each in self.growth},
         )
 
     def __repr__(self) -> str:
+        return self.to_text()
+
+    def to_text(self, *, in_shell: bool = False) -> str:
+        """Return the report as text, as ``print`` shows it.
+
+        Args:
+            in_shell: Whether it is read where there is no Python: what to ask for is an option.
+        """
         lines = [f"{self.seconds / 60:.1f} minutes of calls: {self.verdict}"]
         lines += [f"  note: {each}" for each in self.notes]
         lines += [f"  {name}: {problem}" for name, problem in self.list_cases().items() if problem]
-        about = self.describe()
+        about = self.describe(in_shell=in_shell)
         del about["verdict"]
         width = max(map(len, about))
         lines += [f"  {name:<{width}}  {said}" for name, said in about.items()]
@@ -428,8 +487,10 @@ class SoakReport:
         tried = sum(each.tried for each in self.faults)
         red = sum(each.red for each in self.faults)
         kinds = sum(each.tried > 0 for each in self.faults)
-        said = f"{tried} beside the calls, of {kinds} kinds: "
+        said = f"{tried} beside the calls, of {say_number(kinds, 'kind')}: "
         said += f"{red} not survived" if red else "all survived"
+        if not tried:
+            said = "none could be tried to its end"
         if beside := [f"{each.name} ({each.beside})" for each in self.faults if each.beside]:
             said += f"; calls that failed beside them, by them as a guess: {', '.join(beside)}"
         if left := [each.name for each in self.faults if not each.tried]:

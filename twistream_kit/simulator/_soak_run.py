@@ -141,7 +141,8 @@ class SoakRun(Pending[SoakReport]):
             is_nested = isinstance(get_running_loop(), ReentrantLoop)
             if not self.done() and self._shows and not is_nested and timeout != 0:
                 self._show_progress(timeout)
-                timeout = 0 if timeout is not None else None
+                if timeout is not None and not self.done():
+                    raise self._build_late_error(timeout, blocks=False)
             return super().result(timeout)
         except KeyboardInterrupt:
             if self._progress.stop.is_set():
@@ -254,13 +255,13 @@ class _Soak:
         while True:
             begins = self._now
             self._run_wave(wave, begins, offset)
+            self._progress.waves = len(self._tally.waves)
+            self._progress.calls = self._tally.calls
+            self._progress.failed = sum(each.failed for each in self._tally.waves)
             if not self._ended:
                 self._is_resting = True
                 self._settle()
                 self._is_resting = False
-            self._progress.waves = len(self._tally.waves)
-            self._progress.calls = self._tally.calls
-            self._progress.failed = sum(each.failed for each in self._tally.waves)
             self._longest = max(self._longest, self._now - begins)
             if self._is_over():
                 return self._build()
@@ -373,8 +374,8 @@ class _Soak:
     def _end_with_process(self, pid: int) -> None:
         faults = self._plan.faults
         now = self._describe_now()
-        if faults is not None and faults.blame(time.monotonic()):
-            now += " (a guess)"
+        if faults is not None:
+            faults.blame(time.monotonic())
         self._ended = (
             f"the process of the server, {pid}, has ended or cannot be read any more, {now}"
         )
@@ -390,7 +391,7 @@ class _Soak:
         said = f"{self._now:.0f} s after the beginning, {where} wave {self._wave_number}"
         faults = self._plan.faults
         near = "" if faults is None else faults.describe_near(time.monotonic())
-        return f"{said}, {near}" if near else said
+        return f"{said}, {near} (a guess)" if near else said
 
     def _build_reading(
         self, used: ProcessUsage, calls: int, under_way: int = 0

@@ -548,8 +548,9 @@ ROWS: dict[tuple[str, str], Columns] = {
         ),
     ),
     ("twistream_kit.diagnosis.soak", "SoakFault"): Columns(
-        "A fault beside the calls", ("fault", "tried", "not survived", "what was seen"),
-        lambda fault: (code(fault.name), fault.tried, fault.red, fault.seen),
+        "A fault beside the calls",
+        ("fault", "tried", "not survived", "calls beside it that failed", "what was seen"),
+        lambda fault: (code(fault.name), fault.tried, fault.red, fault.beside, fault.seen),
     ),
     ("twistream_kit.simulator.fault_report", "FaultRow"): Columns(
         "A fault", ("fault", "outcome", "what was seen", "next call (ms)", "process"),
