@@ -35,6 +35,7 @@ from twistream_kit.simulator import _load_share, _process_usage, _soak_run
 from twistream_kit.simulator._fault_rows import FAULTS
 from twistream_kit.simulator._load_run import LoadRun
 from twistream_kit.simulator._load_share import Watch
+from twistream_kit.simulator._load_validity import SERVER_ELSEWHERE
 from twistream_kit.simulator._process_usage import ProcessUsage, ProcessWatch
 from twistream_kit.simulator._soak_children import ChildWatch
 from twistream_kit.simulator._soak_faults import FaultsBeside, TriedFault, _order_endlessly
@@ -213,7 +214,7 @@ def test_a_process_that_ends_at_rest_ends_the_run() -> None:
 def test_a_process_of_which_something_cannot_be_read_is_refused(monkeypatch, missing) -> None:
     used = replace(USUAL, **{missing: None})
     monkeypatch.setattr(ProcessWatch, "read", lambda _: used)
-    with pytest.raises(kit.SettingsError, match="cannot be read whole .* unreadable"):
+    with pytest.raises(kit.SettingsError, match=r"cannot be read whole .* unreadable"):
         run_soak("ws://127.0.0.1:9/media", 1, pid=os.getpid())
 
 
@@ -460,6 +461,15 @@ def test_times_are_merged_and_those_of_an_invalid_wave_left_out() -> None:
     assert (tally.late_frames, tally.heard_frames, len(tally.own_late_ms)) == (2, 50, 2)
     assert [wave.valid for wave in tally.waves] == [True, False, True]
     assert tally.waves[0].faults == ("gaps",)
+
+
+def test_a_server_that_is_read_here_is_not_to_run_elsewhere() -> None:
+    invalid = f"was late: end other programs{SERVER_ELSEWHERE}; run it again"
+    for is_here in (False, True):
+        tally = SoakTally(is_server_here=is_here)
+        tally.add(make_wave(make_call(1), invalid=invalid), 0, 5, 0, [])
+        assert ("another one" in tally.waves[0].invalid) != is_here
+        assert "; run it again" in tally.waves[0].invalid
 
 
 def test_what_is_kept_is_bounded() -> None:

@@ -230,7 +230,7 @@ class _Soak:
     def __init__(self, plan: SoakPlan, progress: SoakProgress, before: ProcessUsage | None) -> None:
         self._plan = plan
         self._progress = progress
-        self._tally = SoakTally()
+        self._tally = SoakTally(is_server_here=plan.usage is not None)
         self._began = self._sampled = time.monotonic()
         self._sample_seconds = max(LEAST_SAMPLE_SECONDS, 60 * plan.minutes / MOST_SAMPLES)
         self._readings: list[UsageReading] = []
