@@ -189,12 +189,17 @@ class Growth:
             return said
         return f"{said}; {say_minutes(self.needed_minutes)} may be enough"
 
+    def describe_verdict(self) -> str:
+        """Return the verdict, with what it means or why there is none."""
+        if self.verdict != "does not grow":
+            return self.describe_need() if self.is_open else str(self.verdict)
+        unit = f" {self.unit}" if self.unit else ""
+        return f"does not grow by more than {self.threshold:g}{unit} an hour"
+
     def describe(self) -> str:
         """Return everything in words."""
         unit = f" {self.unit}" if self.unit else ""
-        said = self.describe_need() if self.is_open else str(self.verdict)
-        if self.verdict == "does not grow":
-            said += f" by more than {self.threshold:g}{unit} an hour"
+        said = self.describe_verdict()
         if self.per_hour is not None:
             said += f": {self.describe_slopes()}"
         return (

@@ -269,11 +269,9 @@ def _list_fault_cells(row: FaultRow) -> Sequence[object]:
 
 
 def _list_growth_cells(growth: Growth) -> Sequence[object]:
-    verdict: object = growth.verdict
+    verdict: object = growth.describe_verdict()
     if growth.verdict == "grows":
         verdict = join(badge("error"), " grows")
-    if growth.verdict == "too short to tell":
-        verdict = growth.describe_need()
     slopes = (
         "" if slope is None else say_slope(slope, growth.unit)
         for slope in (growth.per_hour, growth.per_1000_calls)
