@@ -240,7 +240,7 @@ def test_children_that_are_replaced_are_counted_and_those_of_single_calls_are_no
     children = ChildWatch()
 
     def see(*seen: tuple[int, float], wave: int, is_at_rest: bool = False) -> int:
-        children.see(frozenset(seen), wave, lambda: f"in {wave}", is_at_rest=is_at_rest)
+        children.add(frozenset(seen), wave, lambda: f"in {wave}", is_at_rest=is_at_rest)
         return children.replaced
 
     assert see(ONE, wave=0, is_at_rest=True) == 0
@@ -284,10 +284,10 @@ def make_beside(*tried: TriedFault) -> FaultsBeside:
 FIRST, SECOND = FAULTS[:2]
 
 
-def test_a_process_that_ends_while_a_fault_is_tried_is_told_of_it_as_a_guess() -> None:
+def test_a_process_that_ends_while_a_fault_is_tried_names_it_as_a_guess() -> None:
     beside = make_beside(TriedFault(FIRST, 0.0, 9.5), TriedFault(SECOND, 10.0))
     said = f"while {SECOND.name} was tried, 5.0 s after its beginning"
-    assert beside.blame(15.0) == said
+    assert beside.add_ended(15.0) == said
     first, second, *_ = beside.tally.list()
     assert (first.tried, first.red) == (0, 0)
     assert (second.tried, second.red, second.repair) == (1, 1, SECOND.repair)
@@ -296,11 +296,11 @@ def test_a_process_that_ends_while_a_fault_is_tried_is_told_of_it_as_a_guess() -
     assert beside._wave.names == [SECOND.name]
 
 
-def test_a_process_that_ends_shortly_after_a_fault_is_told_of_it_once() -> None:
+def test_a_process_that_ends_shortly_after_a_fault_counts_once() -> None:
     beside = make_beside(TriedFault(FIRST, 0.0, 9.5))
     beside.tally.add(FaultRow(FIRST.name, "", "green", "fine", "", "", ""))
-    assert beside.blame(9.9) == f"0.4 s after {FIRST.name}"
-    assert beside.blame(9.9)
+    assert beside.add_ended(9.9) == f"0.4 s after {FIRST.name}"
+    assert beside.add_ended(9.9)
     first = beside.tally.list()[0]
     assert (first.tried, first.red) == (1, 1)
     assert beside.describe_near(30.0) == ""
@@ -308,7 +308,7 @@ def test_a_process_that_ends_shortly_after_a_fault_is_told_of_it_once() -> None:
 
 def test_where_a_fault_has_just_begun_the_one_before_it_is_named_too() -> None:
     beside = make_beside(TriedFault(FIRST, 0.0, 9.5), TriedFault(SECOND, 10.0))
-    assert beside.blame(10.5) == (
+    assert beside.add_ended(10.5) == (
         f"while {SECOND.name} was tried, 0.5 s after its beginning and 1.0 s after {FIRST.name}"
     )
 

@@ -148,7 +148,7 @@ class Growth:
 
     @property
     def is_open(self) -> bool:
-        """Whether the run has not told if it grows."""
+        """Whether the run does not say if it grows."""
         return self.verdict in ("too short to tell", "cannot tell")
 
     @property

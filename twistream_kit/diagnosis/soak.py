@@ -322,7 +322,7 @@ class SoakReport:
         return cases
 
     def list_open(self) -> dict[str, str]:
-        """Return what the run has not told, without a limit, in words, by the names of limits."""
+        """Return what the run does not say, without a limit, in words, by the names of limits."""
         return {
             KINDS[each.name].limit: each.describe()
             for each in self.growth

@@ -31,7 +31,7 @@ class ChildWatch:
         self._known: Children = frozenset()
         self._missing: list[tuple[int, str]] = []
 
-    def see(
+    def add(
         self, children: Children, wave: int, describe: Callable[[], str], *, is_at_rest: bool
     ) -> None:
         """Take note of the children that are there now.

@@ -121,7 +121,7 @@ class FaultsBeside:
                 said.append(f"{max(0.0, at - each.ended):.1f} s after {each.fault.name}")
         return " and ".join(said)
 
-    def blame(self, at: float) -> str:
+    def add_ended(self, at: float) -> str:
         """Count that the process ended as not survived; return which fault it was, in words.
 
         It is a guess, and said to be one.
@@ -132,7 +132,7 @@ class FaultsBeside:
             if is_new or not each.is_red:
                 each.is_red = True
                 why = f"the process of the server ended {said}; that it was this is a guess"
-                self.tally.blame(each.fault, why, is_new=is_new)
+                self.tally.add_ended(each.fault, why, is_new=is_new)
             if is_new and self._wave is not None:
                 self._wave.names.append(each.fault.name)
         return said

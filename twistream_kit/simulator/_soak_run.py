@@ -241,7 +241,7 @@ class _Soak:
         self._over = threading.Event()  # of the wave that is under way, and the faults beside it
         self._longest = 0.0
         if before is not None:
-            self._children.see(before.children, 0, self._describe_now, is_at_rest=True)
+            self._children.add(before.children, 0, self._describe_now, is_at_rest=True)
         if before is not None and (reading := self._build_reading(before, 0)) is not None:
             self._readings.append(reading)
 
@@ -354,7 +354,7 @@ class _Soak:
         if used is None:
             self._end_with_process(usage.pid)
             return None
-        self._children.see(
+        self._children.add(
             used.children, self._wave_number, self._describe_now, is_at_rest=self._is_resting
         )
         self._progress.usage = used
@@ -375,7 +375,7 @@ class _Soak:
         faults = self._plan.faults
         now = self._describe_now()
         if faults is not None:
-            faults.blame(time.monotonic())
+            faults.add_ended(time.monotonic())
         self._ended = (
             f"the process of the server, {pid}, has ended or cannot be read any more, {now}"
         )

@@ -182,7 +182,7 @@ class FaultTally:
         seen = kind.seen or why
         self._kinds[name] = replace(kind, skipped=kind.skipped + 1, seen=seen)
 
-    def blame(self, fault: Fault, why: str, *, is_new: bool) -> None:
+    def add_ended(self, fault: Fault, why: str, *, is_new: bool) -> None:
         """Count a fault as not survived, since the process ended in it or after it.
 
         Args:
