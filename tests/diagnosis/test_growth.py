@@ -176,6 +176,15 @@ def test_a_fall_is_said_with_its_wave():
     assert "from 113 to 27 MB 7.5 minutes on" in unnumbered.describe()
 
 
+def test_a_fall_is_said_too_where_the_slope_is_not_certain():
+    memory = [26.0 + 2 * (n % 25) for n in range(47)]
+    growth = find_growth("memory", readings_of(memory=memory))
+    assert growth is not None
+    assert growth.per_hour is not None
+    assert growth.per_hour.low < 0 < growth.per_hour.value
+    assert growth.why == "for it fell from 74 to 26 MB 6.2 minutes on"
+
+
 def test_child_processes_that_were_replaced_leave_only_what_grows_for_certain():
     flat = find_growth("memory", readings_of(memory=[50] * 40), replaced=3)
     assert flat is not None

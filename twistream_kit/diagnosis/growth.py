@@ -258,6 +258,9 @@ def find_growth(
         verdict = "too short to tell" if why else "grows"
     elif slope is not None and slope.high <= enough:
         verdict = "does not grow"
+    elif slope is not None and slope.value > 0:
+        why = _find_fall(left, values, slope.value * window, kind)
+    is_doubled = bool(why) and slope is not None and slope.low > 0
     if replaced and verdict != "grows":
         verdict, why = "cannot tell", "the child processes were replaced"
     needed = None
@@ -265,7 +268,7 @@ def find_growth(
         limit is not None and slope is not None and slope.low <= limit < slope.high
     ):
         needed = _estimate_minutes(
-            readings, window, exact, kind.resolution, enough, doubled=bool(why)
+            readings, window, exact, kind.resolution, enough, doubled=is_doubled
         )
     return Growth(
         name,
