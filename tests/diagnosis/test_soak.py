@@ -173,6 +173,8 @@ def test_replaced_children_are_wrong_or_said():
     said = "12 child processes ended and were replaced, the first 34 s after the beginning"
     wrong = soak_of(40, **options, is_replaced_wrongly=True)
     assert wrong.verdict == "not ok: child processes"
+    beside = soak_of(40, **options, faults=faults_of(SURVIVED)).describe()["faults"]
+    assert "all survived, but child processes ended" in beside
     assert wrong.list_cases()["child processes"] == said
     assert soak_of(40, **options).ok
     assert json.loads(wrong.to_json())["replaced"] == 12

@@ -489,6 +489,8 @@ class SoakReport:
         kinds = sum(each.tried > 0 for each in self.faults)
         said = f"{tried} beside the calls, of {say_number(kinds, 'kind')}: "
         said += f"{red} not survived" if red else "all survived"
+        if self.replaced:
+            said += ", but child processes ended"
         if not tried:
             said = "none could be tried to its end"
         if beside := [f"{each.name} ({each.beside})" for each in self.faults if each.beside]:
