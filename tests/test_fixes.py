@@ -686,6 +686,7 @@ NOT_APPLIED = {
         "See that it is the server's": _OTHER_PROCESS,
         "Start the server in a process of its own": "tests/simulator/test_soak.py does so",
     },
+    "simulator._soak_run": {"Give the number of the process that serves": _OTHER_PROCESS},
     "simulator._script_run": {
         "Give it a longer limit=": _OF_A_SCRIPT,
         "Give it a shorter after=": _OF_A_SCRIPT,

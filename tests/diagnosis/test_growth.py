@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -127,6 +128,74 @@ def test_memory_that_is_taken_in_pieces_grows():
     assert growth.verdict == "grows"
     assert growth.per_hour is not None
     assert growth.per_hour.low < 192 < growth.per_hour.high
+
+
+def saw_of(rng, waves, period, *, keeps=0.0, falls=20.0):
+    """A collector's memory: it rises, and falls back when that much has gathered."""
+    share = np.arange(waves) / waves
+    teeth = falls * ((share / period + rng.random()) % 1)
+    return 100 + keeps * share + teeth + rng.normal(0, 0.3, waves)
+
+
+@pytest.mark.parametrize("period", [0.4, 0.6, 0.8, 1.0, 1.2])
+def test_memory_that_falls_back_before_the_eyes_is_not_called_growing(period):
+    rng = np.random.default_rng(round(10 * period))
+    seen = []
+    for waves in (20, 60) * 25:
+        readings = readings_of(memory=saw_of(rng, waves, period))
+        left = [each.memory for each in readings[count_warm_up(readings) :]]
+        if max(-np.diff(left)) < 10:
+            continue
+        growth = find_growth("memory", readings)
+        assert growth is not None
+        assert growth.verdict != "grows", growth
+        seen.append(growth)
+    assert len(seen) > 15
+
+
+@pytest.mark.parametrize("period", [0.1, 0.2])
+def test_what_is_kept_beneath_a_small_saw_is_found(period):
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        memory = saw_of(rng, 40, period, keeps=50.0, falls=8.0)
+        growth = find_growth("memory", readings_of(memory=memory))
+        assert growth is not None
+        assert growth.verdict == "grows", growth
+
+
+def test_a_fall_is_said_with_its_wave():
+    memory = [26.0 + 3 * n for n in range(30)] + [27.0, 30.0]
+    readings = [replace(each, wave=place) for place, each in enumerate(readings_of(memory=memory))]
+    growth = find_growth("memory", readings)
+    assert growth is not None
+    said = "the run is too short to tell, for it fell from 113 to 27 MB in wave 30; "
+    assert growth.describe().startswith(said)
+    assert growth.ok
+    unnumbered = find_growth("memory", readings_of(memory=memory))
+    assert unnumbered is not None
+    assert "from 113 to 27 MB 7.5 minutes on" in unnumbered.describe()
+
+
+def test_a_fall_is_said_too_where_the_slope_is_not_certain():
+    memory = [26.0 + 2 * (n % 25) for n in range(47)]
+    growth = find_growth("memory", readings_of(memory=memory))
+    assert growth is not None
+    assert growth.per_hour is not None
+    assert growth.per_hour.low < 0 < growth.per_hour.value
+    assert growth.why == "for it fell from 74 to 26 MB 6.2 minutes on"
+
+
+def test_child_processes_that_were_replaced_leave_only_what_grows_for_certain():
+    flat = find_growth("memory", readings_of(memory=[50] * 40), replaced=3)
+    assert flat is not None
+    assert flat.describe().startswith("cannot tell: the child processes were replaced: 0 MB (")
+    assert flat.ok
+    limited = find_growth("memory", readings_of(memory=[50] * 40), limit=100, replaced=3)
+    assert limited is not None
+    assert "the child processes were replaced" in limited.problem
+    grown = find_growth("memory", readings_of(memory=range(50, 90)), replaced=3)
+    assert grown is not None
+    assert grown.verdict == "grows"
 
 
 def test_with_few_readings_there_is_no_slope_and_the_time_that_would_tell():

@@ -9,8 +9,10 @@ import pytest
 
 from twistream_kit.diagnosis.slope import (
     LEAST_READINGS,
+    Fall,
     Slope,
     compute_slope,
+    find_largest_fall,
     find_offset,
     fit_slope,
     remove_largest_step,
@@ -132,3 +134,17 @@ def test_the_largest_step_is_taken_out():
 def test_an_interval_is_widened_to_both_sides():
     assert Slope(2, 1, 4).widen(1) == Slope(2, 0, 5)
     assert str(Slope(2, 1, 4)) == "2 (1 to 4)"
+
+
+@pytest.mark.parametrize("values", [[], [5, 1], [1, 2, 3], [1, 2, 3, 0.5, 5, 6], [5] * 9])
+def test_what_rises_or_is_odd_once_has_no_fall(values):
+    assert find_largest_fall(values) is None
+
+
+def test_a_fall_is_found_to_the_last_reading():
+    assert find_largest_fall([1, 2, 3, 4, 5, 1]) == Fall(5, 5.0, 1.0)
+
+
+def test_noise_is_no_fall():
+    values = np.random.default_rng(4).normal(0, 1, 500)
+    assert find_largest_fall(values.tolist()) is None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from support.soaks import make_waves, soak_of
+from twistream_kit.diagnosis.histogram import Histogram
 from twistream_kit.diagnosis.soak import SoakFault
 from twistream_kit.listing import Series
 
@@ -30,7 +32,7 @@ def test_a_server_that_keeps_nothing_is_ok_and_everything_is_said():
     said = str(report)
     assert said.startswith("20.0 minutes of calls: ok\n")
     assert "800 to ws://127.0.0.1:8080/media in 40 waves of 20, 25 s each" in said
-    assert "does not grow: 0 MB (" in said
+    assert "does not grow by more than 20 MB an hour: 0 MB (" in said
     assert "41 times; of the slopes the first 5.5 minutes are left out" in said
     assert report.warm_up_seconds == 330
 
@@ -99,6 +101,19 @@ def test_a_fault_that_the_server_did_not_survive_once_is_not_ok():
     assert soak_of(20, faults=faults_of(SURVIVED)).ok
 
 
+def test_a_call_that_failed_beside_a_fault_fails_its_case_unless_a_limit_allows_it():
+    fault = replace(SURVIVED, beside=2)
+    options = {"faults": faults_of(fault), "waves": waves_of(20, failed=2)}
+    case = soak_of(20, **options).list_cases()["gaps"]
+    assert case == (
+        "survived 3 times; 2 calls beside it failed, in it or within a second after: by it, as a "
+        "guess Repair: read on"
+    )
+    allowed = soak_of(20, limits={"failed_percent": 5.0}, **options)
+    assert allowed.ok
+    assert "by them as a guess: gaps (2)" in str(allowed)
+
+
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
@@ -120,7 +135,55 @@ def test_a_run_that_ended_early_is_not_ok():
 
 
 def test_an_interrupted_run_says_so():
-    assert soak_of(40, is_interrupted=True).verdict == "ok (interrupted)"
+    report = soak_of(40, is_interrupted=True, minutes=60)
+    assert report.verdict == "ended early, after 20.0 of 60 minutes: nothing wrong until then"
+    assert not report.ok
+    early = "the run was ended early, after 20.0 of 60 minutes"
+    assert report.list_cases()["ran to its end"] == early
+    suite = ET.fromstring(report.to_junit())[0]
+    assert {each.get("message") for each in suite.iter("skipped")} == {early}
+    assert len([*suite.iter("skipped")]) == len([*suite.iter("testcase")])
+
+
+def test_what_a_run_was_too_short_to_tell_is_no_case_without_a_limit():
+    report = soak_of(4)
+    assert [*report.list_cases()] == ["ran to its end", "valid", "failed_percent"]
+    suite = ET.fromstring(report.to_junit())[0]
+    reasons = [str(each.get("message")) for each in suite.iter("skipped")]
+    assert len(reasons) == 3
+    assert all(each.startswith("the run is too short to tell; ") for each in reasons)
+    limited = soak_of(4, limits={"memory_mb_per_hour": 50})
+    assert limited.list_cases()["memory_mb_per_hour"]
+
+
+def test_what_was_left_out_with_invalid_waves_is_not_said_to_be_none():
+    nothing = Histogram()
+    report = soak_of(
+        2, waves=waves_of(2, invalid=2), heard_frames=0, own_late_ms=nothing,
+        echo_idle_ms=nothing, echo_loaded_ms=nothing,
+    )  # fmt: skip
+    about = report.describe()
+    assert [about[name] for name in ("late", "own frames", "loopback")] == [
+        "left out: no wave is valid"
+    ] * 3
+
+
+def test_replaced_children_are_wrong_or_said():
+    options = {"replaced": 12, "first_replaced": "34 s after the beginning"}
+    said = "12 child processes ended and were replaced, the first 34 s after the beginning"
+    wrong = soak_of(40, **options, is_replaced_wrongly=True)
+    assert wrong.verdict == "not ok: child processes"
+    beside = soak_of(40, **options, faults=faults_of(SURVIVED)).describe()["faults"]
+    assert "all survived, but child processes ended" in beside
+    assert wrong.list_cases()["child processes"] == said
+    assert soak_of(40, **options).ok
+    assert json.loads(wrong.to_json())["replaced"] == 12
+
+
+def test_in_a_shell_recorded_calls_are_an_option():
+    report = soak_of(40, recorded={1: None})
+    assert "kept of call 1: report.recorded[number]" in str(report)
+    assert "kept of call 1: --save-recorded DIR" in report.to_text(in_shell=True)
 
 
 def test_a_run_without_a_call_is_not_ok():

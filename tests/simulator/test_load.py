@@ -495,6 +495,12 @@ def test_the_advice_for_late_frames_fits_their_cause(
     assert may_divide == ("--workers" in found.fix)
 
 
+def test_of_one_call_no_fewer_are_advised() -> None:
+    share = replace(SHARE, calls=1, own_late_ms=50.0, busy=0.4)
+    [found] = object_to(share, 0.0, is_compared=True)
+    assert found.fix.startswith("Its process used 40% of a core with one call: end what else runs")
+
+
 def test_no_report_of_a_run_shows_a_password() -> None:
     order = replace(ORDER, url="ws://ann:pa55@localhost/media")
     watch = Watch()

@@ -9,12 +9,14 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -30,10 +32,13 @@ from twistream_kit.errors import Objection, TwistreamError
 from twistream_kit.listing import Series
 from twistream_kit.pending import Subject, fail, fulfil
 from twistream_kit.simulator import _load_share, _process_usage, _soak_run
+from twistream_kit.simulator._fault_rows import FAULTS
 from twistream_kit.simulator._load_run import LoadRun
 from twistream_kit.simulator._load_share import Watch
+from twistream_kit.simulator._load_validity import SERVER_ELSEWHERE
 from twistream_kit.simulator._process_usage import ProcessUsage, ProcessWatch
-from twistream_kit.simulator._soak_faults import _order_endlessly
+from twistream_kit.simulator._soak_children import ChildWatch
+from twistream_kit.simulator._soak_faults import FaultsBeside, TriedFault, _order_endlessly
 from twistream_kit.simulator._soak_run import SoakPlan, SoakProgress, SoakRun, run_waves
 from twistream_kit.simulator._soak_tally import MOST_REASONS, OTHER_REASONS, FaultTally, SoakTally
 from twistream_kit.simulator.fault_report import FaultRow
@@ -75,6 +80,9 @@ class MadeUpProcess:
 
     def __init__(self, *usages: ProcessUsage | None) -> None:
         self.usages = [*usages]
+
+    def has_ended(self) -> bool:
+        return self.usages[0] is None
 
     def read(self) -> ProcessUsage | None:
         return self.usages.pop(0) if len(self.usages) > 1 else self.usages[0]
@@ -198,15 +206,139 @@ def test_a_process_that_ends_ends_the_run(monkeypatch) -> None:
 
 def test_a_process_that_ends_at_rest_ends_the_run() -> None:
     report = begin_soak(make_plan(*make_ended(GOOD), process=MadeUpProcess(None))).result(20)
-    assert "in wave 2" in report.ended
+    assert report.ended.endswith("0 s after the beginning, at rest after wave 1")
     assert not report.readings
+
+
+@pytest.mark.parametrize("missing", ["memory", "descriptors", "threads"])
+def test_a_process_of_which_something_cannot_be_read_is_refused(monkeypatch, missing) -> None:
+    used = replace(USUAL, **{missing: None})
+    monkeypatch.setattr(ProcessWatch, "read", lambda _: used)
+    with pytest.raises(kit.SettingsError, match=r"cannot be read whole .* unreadable"):
+        run_soak("ws://127.0.0.1:9/media", 1, pid=os.getpid())
+
+
+def test_what_cannot_be_read_meanwhile_is_left_out() -> None:
+    unread = replace(USUAL, memory=None)
+    plan = make_plan(*make_ended(GOOD), process=MadeUpProcess(USUAL, unread, USUAL))
+    report = begin_soak(plan, USUAL).result(20)
+    assert [each.wave for each in report.readings] == [0, 1, 3]
+
+
+def test_a_result_that_is_not_there_says_how_long_was_waited() -> None:
+    run = begin_soak(make_plan(make_run()))
+    with pytest.raises(kit.NoResultYet, match=r"no result within 0\.01 s"):
+        run.result(0.01)
+    run.stop()
+    run.result(20)
+
+
+ONE, OTHER, THIRD = ((number, float(number)) for number in (1, 2, 3))
+
+
+def test_children_that_are_replaced_are_counted_and_those_of_single_calls_are_not() -> None:
+    children = ChildWatch()
+
+    def see(*seen: tuple[int, float], wave: int, is_at_rest: bool = False) -> int:
+        children.add(frozenset(seen), wave, lambda: f"in {wave}", is_at_rest=is_at_rest)
+        return children.replaced
+
+    assert see(ONE, wave=0, is_at_rest=True) == 0
+    assert see(ONE, (7, 7.0), wave=1) == 0  # of a call
+    assert see(ONE, (8, 8.0), wave=1) == 0
+    assert see(ONE, wave=1, is_at_rest=True) == 0
+    assert see(wave=2) == 0  # it has ended
+    assert see(OTHER, wave=2) == 1
+    assert see(THIRD, wave=2) == 2
+    assert see(wave=3, is_at_rest=True) == 2
+    assert (children.first, children.waves) == ("in 2", {2})
+
+
+def use(*children: tuple[int, float]) -> ProcessUsage:
+    return ProcessUsage(50_000_000, 12, 3, frozenset(children))
+
+
+@pytest.mark.parametrize(("failures", "is_ok"), [(GOOD, True), (("", "lost", ""), False)])
+def test_replaced_children_are_a_note_or_wrong_where_calls_failed(failures, is_ok) -> None:
+    usages = [use(ONE), use(OTHER), use(OTHER)]
+    plan = make_plan(
+        *make_ended(failures), process=MadeUpProcess(*usages), limits={"failed_percent": 90}
+    )
+    report = begin_soak(plan, use(ONE)).result(20)
+    said = "1 child process ended and was replaced, the first 0 s after the beginning, at rest"
+    assert report.replaced == 1
+    assert report.describe()["child processes"].startswith(f"{said} after wave 2")
+    assert {each.verdict for each in report.growth} == {"cannot tell"}
+    cases = report.list_cases()
+    assert (not cases["child processes"]) == is_ok
+    assert len(report.notes) == is_ok
+
+
+def make_beside(*tried: TriedFault) -> FaultsBeside:
+    """Return faults beside a wave, tried at these times."""
+    beside = FaultsBeside(cast("Any", None), FAULTS, 0, 1.0)
+    beside._wave = cast("Any", SimpleNamespace(tried=[*tried], names=[]))
+    return beside
+
+
+FIRST, SECOND = FAULTS[:2]
+
+
+def test_a_process_that_ends_while_a_fault_is_tried_names_it_as_a_guess() -> None:
+    beside = make_beside(TriedFault(FIRST, 0.0, 9.5), TriedFault(SECOND, 10.0))
+    said = f"while {SECOND.name} was tried, 5.0 s after its beginning"
+    assert beside.add_ended(15.0) == said
+    first, second, *_ = beside.tally.list()
+    assert (first.tried, first.red) == (0, 0)
+    assert (second.tried, second.red, second.repair) == (1, 1, SECOND.repair)
+    assert second.seen == f"the process of the server ended {said}; that it was this is a guess"
+    assert beside._wave is not None
+    assert beside._wave.names == [SECOND.name]
+
+
+def test_a_process_that_ends_shortly_after_a_fault_counts_once() -> None:
+    beside = make_beside(TriedFault(FIRST, 0.0, 9.5))
+    beside.tally.add(FaultRow(FIRST.name, "", "green", "fine", "", "", ""))
+    assert beside.add_ended(9.9) == f"0.4 s after {FIRST.name}"
+    assert beside.add_ended(9.9)
+    first = beside.tally.list()[0]
+    assert (first.tried, first.red) == (1, 1)
+    assert beside.describe_near(30.0) == ""
+
+
+def test_where_a_fault_has_just_begun_the_one_before_it_is_named_too() -> None:
+    beside = make_beside(TriedFault(FIRST, 0.0, 9.5), TriedFault(SECOND, 10.0))
+    assert beside.add_ended(10.5) == (
+        f"while {SECOND.name} was tried, 0.5 s after its beginning and 1.0 s after {FIRST.name}"
+    )
+
+
+def test_calls_that_fail_beside_a_fault_are_counted_with_it() -> None:
+    beside = make_beside(TriedFault(FIRST, 5.0, 9.0), TriedFault(SECOND, 9.5))
+    beside.count_failed([1.0, 6.0, 9.8, 30.0])
+    first, second, *_ = beside.tally.list()
+    assert (first.beside, second.beside) == (2, 2)
+
+
+def test_the_fault_of_a_process_that_ended_is_in_the_report() -> None:
+    began = time.monotonic()
+    beside = make_beside(TriedFault(FIRST, began))
+    beside.begin = lambda *_: SimpleNamespace(wait=lambda _: True, names=[])  # type: ignore[method-assign,assignment,misc]
+    plan = make_plan(make_run(), process=MadeUpProcess(None), faults=beside)
+    report = begin_soak(plan, USUAL).result(20)
+    assert f"in wave 1, while {FIRST.name} was tried, " in report.ended
+    assert report.ended.endswith("(a guess)")
+    assert "that it was this is a guess" in report.list_cases()[FIRST.name]
+    assert f'name="{FIRST.name}"' in report.to_junit()
 
 
 def test_a_stop_ends_it_with_what_it_has() -> None:
     run = begin_soak(make_plan(make_run()))
     run.stop()
     report = run.result(20)
-    assert (report.calls, report.is_interrupted, report.verdict) == (1, True, "ok (interrupted)")
+    assert (report.calls, report.is_interrupted, report.verdict) == (
+        1, True, "ended early, after 0.0 of 60 minutes: nothing wrong until then",
+    )  # fmt: skip
 
 
 def test_an_interrupt_of_result_ends_it_with_what_it_has(monkeypatch) -> None:
@@ -247,14 +379,10 @@ async def test_calls_are_hung_up_when_it_is_stopped() -> None:
 
 
 @pytest.mark.slow
-async def test_a_server_that_is_not_there_ends_it_after_the_first_wave(unused_tcp_port) -> None:
+async def test_a_server_that_is_not_there_is_refused_after_the_first_wave(unused_tcp_port) -> None:
     url = f"ws://127.0.0.1:{unused_tcp_port}/media"
-    report = await soon(run_soak(url, 60, 2, **QUICK, faults=["gaps"], fault_scale=0.05))
-    assert (report.calls, report.failed, len(report.waves)) == (2, 2, 1)
-    assert report.ended.startswith("no call of the first wave went well: ")
-    assert not report.ok
-    [fault] = report.faults
-    assert fault.tried == 0
+    with pytest.raises(kit.CallRefused, match="refused the connection"):
+        await soon(run_soak(url, 60, 2, **QUICK, faults=["gaps"], fault_scale=0.05))
 
 
 @pytest.mark.slow
@@ -333,6 +461,15 @@ def test_times_are_merged_and_those_of_an_invalid_wave_left_out() -> None:
     assert (tally.late_frames, tally.heard_frames, len(tally.own_late_ms)) == (2, 50, 2)
     assert [wave.valid for wave in tally.waves] == [True, False, True]
     assert tally.waves[0].faults == ("gaps",)
+
+
+def test_a_server_that_is_read_here_is_not_to_run_elsewhere() -> None:
+    invalid = f"was late: end other programs{SERVER_ELSEWHERE}; run it again"
+    for is_here in (False, True):
+        tally = SoakTally(is_server_here=is_here)
+        tally.add(make_wave(make_call(1), invalid=invalid), 0, 5, 0, [])
+        assert ("another one" in tally.waves[0].invalid) != is_here
+        assert "; run it again" in tally.waves[0].invalid
 
 
 def test_what_is_kept_is_bounded() -> None:
@@ -433,6 +570,7 @@ async def test_an_executor_makes_the_waves() -> None:
         ({"faults": None}, "faults is None; give True"),
         ({"faults": []}, "faults is empty; give True for all kinds"),
         ({"faults": True, "fault_scale": 0}, "fault_scale is 0"),
+        ({"fault_scale": 2}, "is given, and no faults; give faults=True"),
         ({"pid": True}, "pid is True"),
         ({"pid": 2**31 - 1}, "process 2147483647 cannot be read"),
         ({"limits": {"memory": 5}}, "limits has 'memory'; there are first_sound_ms, response_ms"),

@@ -204,9 +204,10 @@ def _load(arguments: argparse.Namespace) -> int:
         if isinstance(error, SettingsError) or not isinstance(error, TwistreamError):
             raise
         raise SettingsError(str(error)) from error
-    said = str(report)
     if isinstance(report, LoadReport):
         said = report.to_text(verbose=arguments.verbose, in_shell=True)
+    else:
+        said = report.to_text(in_shell=True)
     print_text(report.to_json().rstrip() if arguments.json else said)
     _write_files(report, arguments)
     if report.is_interrupted:
@@ -224,7 +225,7 @@ def _build_page(report: LoadReport | SoakReport) -> str:
     if isinstance(report, LoadReport):
         shown, figure = show_load_report(report, in_shell=True), plot_load(report)
     else:
-        shown, figure = show_soak_report(report), plot_soak(report)
+        shown, figure = show_soak_report(report, in_shell=True), plot_soak(report)
     return build_page("twistream load", shown, show_figure(figure, figure.get_suptitle()))
 
 

@@ -2,7 +2,8 @@
 
 What a process uses is read while no call is under way.  The first quarter of the readings is left
 out: caches fill and allocators take what they will keep.  What grows for certain and goes on
-growing is a leak; what rose once may be a cache.
+growing is a leak; what rose once may be a cache, and what falls back is memory that a garbage
+collector has not freed yet.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from twistream_kit.diagnosis.slope import (
     LEAST_READINGS,
     Slope,
     compute_slope,
+    find_largest_fall,
     fit_slope,
     remove_largest_step,
 )
@@ -31,6 +33,13 @@ MOST_WARM_UP_SECONDS = 900.0
 
 _LASTING_SHARE = 0.25
 """What grows on does so later and without its largest step, by at least this share of the whole."""
+
+_FALL_SHARE = 0.4
+"""A fall by this share of the whole rise leaves open whether anything is left of it.
+
+A collector's sawtooth of at least 0.4 times the run rises in the fitted part, three quarters of the
+run, by at most 1.9 times what it falls.
+"""
 
 _LONGEST_FACTOR = 1000.0
 
@@ -60,7 +69,7 @@ KINDS: Mapping[str, GrowthKind] = {
 }
 """What is read of a process, by its name."""
 
-GrowthVerdict = Literal["grows", "does not grow", "too short to tell"]
+GrowthVerdict = Literal["grows", "does not grow", "too short to tell", "cannot tell"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,7 @@ class UsageReading:
         memory: Resident memory with that of its children, in MB (1,000,000 bytes).
         descriptors: Open files and sockets; on Windows, handles.
         threads: Threads.
+        wave: The number of the wave under way, or of the last one; 0 before the first.
     """
 
     at: float
@@ -82,6 +92,7 @@ class UsageReading:
     memory: float
     descriptors: float
     threads: float
+    wave: int = 0
 
     def __repr__(self) -> str:
         return (
@@ -96,7 +107,8 @@ class Growth:
 
     Attributes:
         name: What it is: ``memory``, ``descriptors`` or ``threads``.
-        verdict: ``grows``, ``does not grow`` or ``too short to tell``.
+        verdict: ``grows``, ``does not grow``, ``too short to tell``; or ``cannot tell``, where
+            child processes were replaced, with which what they had kept is gone.
         per_hour: By how much an hour, with the interval of 95 %; memory in MB.  None if there were
             too few readings.
         per_1000_calls: The same for each 1,000 calls.
@@ -130,6 +142,16 @@ class Growth:
         return KINDS[self.name].unit
 
     @property
+    def threshold(self) -> float:
+        """Growth by at most so much an hour is none: its limit, or what is negligible."""
+        return KINDS[self.name].negligible if self.limit is None else self.limit
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the run does not say if it grows."""
+        return self.verdict in ("too short to tell", "cannot tell")
+
+    @property
     def problem(self) -> str:
         """What is wrong, in words, or empty: it grows for certain, or may be beyond its limit."""
         if self.limit is None:
@@ -138,7 +160,7 @@ class Growth:
         about = f"{self.limit:g}{unit} an hour is the limit"
         if self.per_hour is None:
             return f"{self.describe_need()}, and {about}"
-        if self.per_hour.high <= self.limit:
+        if self.per_hour.high <= self.limit and self.verdict != "cannot tell":
             return ""
         if self.verdict == "grows" and self.per_hour.low > self.limit:
             return f"it grows: {self.describe_slopes()}, and {about}"
@@ -160,15 +182,24 @@ class Growth:
 
     def describe_need(self) -> str:
         """Return that the run was too short, and how long it would have to be."""
+        if self.verdict == "cannot tell":
+            return f"cannot tell: {self.why}"
         said = f"the run is too short to tell{f', {self.why}' if self.why else ''}"
         if self.needed_minutes is None:
             return said
         return f"{said}; {say_minutes(self.needed_minutes)} may be enough"
 
+    def describe_verdict(self) -> str:
+        """Return the verdict, with what it means or why there is none."""
+        if self.verdict != "does not grow":
+            return self.describe_need() if self.is_open else str(self.verdict)
+        unit = f" {self.unit}" if self.unit else ""
+        return f"does not grow by more than {self.threshold:g}{unit} an hour"
+
     def describe(self) -> str:
         """Return everything in words."""
         unit = f" {self.unit}" if self.unit else ""
-        said = self.describe_need() if self.verdict == "too short to tell" else self.verdict
+        said = self.describe_verdict()
         if self.per_hour is not None:
             said += f": {self.describe_slopes()}"
         return (
@@ -194,7 +225,7 @@ def count_warm_up(readings: Sequence[UsageReading]) -> int:
 
 
 def find_growth(
-    name: str, readings: Sequence[UsageReading], *, limit: float | None = None
+    name: str, readings: Sequence[UsageReading], *, limit: float | None = None, replaced: int = 0
 ) -> Growth | None:
     """Say whether something of a process grows, from the readings while it rested.
 
@@ -202,6 +233,7 @@ def find_growth(
         name: What: one of `KINDS`.
         readings: All of them, the one before the first call included.
         limit: The limit of its growth an hour.
+        replaced: How many child processes were replaced by others meanwhile.
 
     Returns:
         What was found; None without a reading.
@@ -220,16 +252,23 @@ def find_growth(
     why = ""
     enough = kind.negligible if limit is None else limit
     if slope is not None and slope.low > 0:
-        why = _find_pause(hours, values, slope.value)
+        why = _find_fall(left, values, slope.value * window, kind) or _find_pause(
+            hours, values, slope.value
+        )
         verdict = "too short to tell" if why else "grows"
     elif slope is not None and slope.high <= enough:
         verdict = "does not grow"
+    elif slope is not None and slope.value > 0:
+        why = _find_fall(left, values, slope.value * window, kind)
+    is_doubled = bool(why) and slope is not None and slope.low > 0
+    if replaced and verdict != "grows":
+        verdict, why = "cannot tell", "the child processes were replaced"
     needed = None
     if verdict == "too short to tell" or (
         limit is not None and slope is not None and slope.low <= limit < slope.high
     ):
         needed = _estimate_minutes(
-            readings, window, exact, kind.resolution, enough, doubled=bool(why)
+            readings, window, exact, kind.resolution, enough, doubled=is_doubled
         )
     return Growth(
         name,
@@ -253,6 +292,19 @@ def _fit_calls(
     thousands = [reading.calls / 1000 for reading in left]
     slope = fit_slope(thousands, values)
     return None if slope is None else slope.widen(resolution / (thousands[-1] - thousands[0]))
+
+
+def _find_fall(
+    left: Sequence[UsageReading], values: Sequence[float], rise: float, kind: GrowthKind
+) -> str:
+    """Return that it fell by so much that nothing of its rise may last, or empty."""
+    fall = find_largest_fall(values)
+    if fall is None or fall.size < max(kind.resolution, _FALL_SHARE * rise):
+        return ""
+    reading = left[fall.place]
+    when = f"in wave {reading.wave}" if reading.wave else f"{reading.at / 60:.1f} minutes on"
+    unit = f" {kind.unit}" if kind.unit else ""
+    return f"for it fell from {say_value(fall.before)} to {say_value(fall.after)}{unit} {when}"
 
 
 def _find_pause(hours: Sequence[float], values: Sequence[float], slope: float) -> str:

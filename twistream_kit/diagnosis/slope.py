@@ -29,6 +29,12 @@ _NORMAL = 1.959964
 _MOST_CORRELATED = 0.95
 """More than this the autocorrelation is not taken to be: the interval would be without end."""
 
+_FALL_NOISES = 8.0
+"""A fall by less than so many standard deviations of the noise may be noise, over a long series."""
+
+_CHANGE_OF_NOISE = 0.954
+"""The median of the sizes of the changes of normal noise of standard deviation 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Slope:
@@ -102,6 +108,52 @@ def remove_largest_step(values: Sequence[float]) -> list[float]:
     place = int(np.argmax(rises))
     rise = max(0.0, float(rises[place]))
     return [value - rise * (at > place) for at, value in enumerate(values)]
+
+
+@dataclass(frozen=True, slots=True)
+class Fall:
+    """A fall within a series.
+
+    Attributes:
+        place: The place of the reading after it.
+        before: The highest value until then, but for odd ones.
+        after: The value there.
+    """
+
+    place: int
+    before: float
+    after: float
+
+    @property
+    def size(self) -> float:
+        """By how much it fell."""
+        return self.before - self.after
+
+
+def find_largest_fall(values: Sequence[float]) -> Fall | None:
+    """Return the deepest fall below an earlier value that is more than noise; None without one.
+
+    One odd reading between two others is no fall.  The noise is estimated from the median change
+    from one reading to the next, which a few falls do not move.
+
+    Example:
+        >>> from twistream_kit.diagnosis.slope import find_largest_fall
+        >>> find_largest_fall([10, 20, 30, 5, 15, 25])
+        Fall(place=3, before=30.0, after=5.0)
+    """
+    y = np.asarray(values, float)
+    if len(y) < 3:
+        return None
+    smooth = y.copy()
+    smooth[1:-1] = np.median(np.stack((y[:-2], y[1:-1], y[2:])), axis=0)
+    peaks = np.maximum.accumulate(smooth)
+    place = int(np.argmax(peaks - smooth))
+    changes = np.diff(y)
+    noise = float(np.median(np.abs(changes - np.median(changes)))) / _CHANGE_OF_NOISE
+    if not peaks[place] - smooth[place] > _FALL_NOISES * noise:
+        return None
+    peak = int(np.argmax(smooth[:place]))
+    return Fall(place, float(y[peak : min(peak + 2, place)].max()), float(y[place]))
 
 
 def _thin_out(

@@ -21,6 +21,7 @@ from twistream_kit.diagnosis.load_figure import (
     LoadFigure,
     check_limit,
     describe_short,
+    say_percent,
     summarise,
 )
 from twistream_kit.diagnosis.turn_figures import say_number, say_times
@@ -87,6 +88,7 @@ class SoakFault:
             tried the last time; or empty.
         repair: What to change in a server that does not survive it.
         source: Where it is known from that this happens.
+        beside: How many calls beside it failed while it was tried, or within a second after.
     """
 
     name: str
@@ -96,19 +98,28 @@ class SoakFault:
     seen: str
     repair: str
     source: str
+    beside: int = 0
 
     @property
     def ok(self) -> bool:
-        """Whether the server survived it each time."""
+        """Whether the server survived it each time, the calls beside it left aside."""
         return not self.red
 
     def describe(self) -> str:
         """Return what came of it, in words."""
         if not self.tried:
-            return f"not tried: {self.seen}" if self.seen else "not tried"
-        if not self.red:
-            return f"survived {say_times(self.tried)}"
-        return f"not survived {say_times(self.red)} of {self.tried}. The first time: {self.seen}"
+            said = f"not tried: {self.seen}" if self.seen else "not tried"
+        elif not self.red:
+            said = f"survived {say_times(self.tried)}"
+        else:
+            said = f"not survived {say_times(self.red)} of {self.tried}. "
+            said += f"The first time: {self.seen}"
+        return f"{said}; {self.describe_beside()}" if self.beside else said
+
+    def describe_beside(self) -> str:
+        """Return how many calls failed beside it, in words."""
+        calls = say_number(self.beside, "call")
+        return f"{calls} beside it failed, in it or within a second after: by it, as a guess"
 
     def __repr__(self) -> str:
         return f"<SoakFault {self.name}: {self.describe()}>"
@@ -148,6 +159,10 @@ class SoakReport:
         recorded: The report of each call that was recorded and reviewed and is kept, by its number:
             those of the first wave, of the last one, and of the last in which such a call failed.
         line: What the lines of the callers do, in words; empty if nothing.
+        replaced: How many child processes of the process ended and were replaced by others.
+        first_replaced: When the first of them ended, in words; or empty.
+        is_replaced_wrongly: Whether calls failed in such a wave, or faults were tried beside the
+            calls.  Otherwise it is a note: a server may replace its workers now and then.
 
     Example:
         >>> import twistream_kit as kit
@@ -189,6 +204,9 @@ class SoakReport:
     echo_loaded_ms: Histogram = field(compare=False)
     recorded: Mapping[int, Any] = field(default_factory=dict, compare=False)
     line: str = ""
+    replaced: int = 0
+    first_replaced: str = ""
+    is_replaced_wrongly: bool = False
 
     @property
     def calls(self) -> int:
@@ -264,44 +282,89 @@ class SoakReport:
         if not self.calls:
             return "no call was made"
         cases = self.list_cases()
-        wrong = [name for name, problem in cases.items() if problem and name != "valid"]
+        left_out = ("valid", "ran to its end")
+        wrong = [name for name, problem in cases.items() if problem and name not in left_out]
         said = f"not ok: {', '.join(wrong)}" if wrong else "ok" if self.valid else ""
         if not self.valid:
             said += f"{'; ' if said else ''}invalid: the times say little of the server"
-        short = [each.name for each in self.growth if each.verdict == "too short to tell"]
-        if short and self.ok:
-            said += f", but too short to tell of {', '.join(short)}"
-        return f"{said} (interrupted)" if self.is_interrupted else said
+        elif not wrong:
+            for verdict in ("too short to tell", "cannot tell"):
+                if names := [each.name for each in self.growth if each.verdict == verdict]:
+                    said += f", but {verdict} of {', '.join(names)}"
+        if not self.is_interrupted:
+            return said
+        said = (
+            said.replace("ok", "nothing wrong until then", 1) if self.valid and not wrong else said
+        )
+        return f"ended early, after {self._describe_spent()}: {said}"
 
     def list_cases(self) -> dict[str, str]:
         """Return what is wrong with each thing that is held against a limit, or empty, by name."""
-        cases = {"ran to its end": self.ended}
+        cases = {"ran to its end": self.ended or self._describe_early()}
         cases["valid"] = "" if self.valid else self._describe_invalid()
         for name, limit in self.limits.items():
             if name in (*TIMES, *SHARES):
                 cases[name] = check_limit(getattr(self, name), limit)
-        cases |= {KINDS[each.name].limit: each.problem for each in self.growth}
+        # Without a limit, what the run was too short to tell is nothing that was kept.
+        cases |= {
+            KINDS[each.name].limit: each.problem
+            for each in self.growth
+            if each.limit is not None or not each.is_open
+        }
+        if self.replaced:
+            cases["child processes"] = self.describe_replaced() if self.is_replaced_wrongly else ""
         for fault in self.faults:
-            if fault.tried:
+            if fault.tried or fault.beside:
+                # Where the limit allows calls that fail, they are only said.
+                is_wrong = not fault.ok or (fault.beside and cases.get("failed_percent"))
                 repair = f" Repair: {fault.repair}"
-                cases[fault.name] = "" if fault.ok else f"{fault.describe()}{repair}"
+                cases[fault.name] = f"{fault.describe()}{repair}" if is_wrong else ""
         return cases
 
-    def describe(self) -> dict[str, str]:
-        """Describe the run in one sentence per topic, for its text and its display."""
+    def list_open(self) -> dict[str, str]:
+        """Return what the run does not say, without a limit, in words, by the names of limits."""
+        return {
+            KINDS[each.name].limit: each.describe()
+            for each in self.growth
+            if each.limit is None and each.is_open
+        }
+
+    def _describe_spent(self) -> str:
+        return f"{self.seconds / 60:.1f} of {self.minutes:g} minutes"
+
+    def _describe_early(self) -> str:
+        if not self.is_interrupted:
+            return ""
+        return f"the run was ended early, after {self._describe_spent()}"
+
+    def describe_replaced(self) -> str:
+        """Return how many child processes ended and were replaced, and when the first, in words."""
+        some = "1 child process ended and was" if self.replaced == 1 else ""
+        some = some or f"{self.replaced} child processes ended and were"
+        return f"{some} replaced, the first {self.first_replaced}"
+
+    def describe(self, *, in_shell: bool = False) -> dict[str, str]:
+        """Describe the run in one sentence per topic, for its text and its display.
+
+        Args:
+            in_shell: Whether it is read where there is no Python to ask for more.
+        """
         said = {"verdict": self.verdict}
         waves = say_number(len(self.waves), "wave")
         said["calls"] = (
             f"{self.calls} to {self.url} in {waves} of {self.at_once}, {self.call_seconds:g} s "
-            f"each; {self.seconds / 60:.1f} of {self.minutes:g} minutes"
+            f"each; {self._describe_spent()}"
         )
         if self.line:
             said["line"] = self.line
-        said["failed"] = f"{self.failed} ({self.failed_percent:.1f} %)" if self.failed else "none"
+        share = say_percent(self.failed_percent)
+        said["failed"] = f"{self.failed} ({share})" if self.failed else "none"
         if self.invalid and self.valid:
             said["invalid waves"] = self._describe_invalid()
         said |= {figure.name: figure.describe() for figure in self.figures if len(figure)}
-        said["late"] = f"{self.late_percent:.2f} % of the frames of the server's sound"
+        missing = "not measured" if self._has_valid_wave else "left out: no wave is valid"
+        late = f"{say_percent(self.late_percent, 2)} of the frames of the server's sound"
+        said["late"] = late if self.heard_frames or self.late_frames else missing
         said["process"] = self.process or "not measured: no process was given (pid=, --pid)"
         said |= {each.name: each.describe() for each in self.growth}
         if self.readings:
@@ -309,15 +372,25 @@ class SoakReport:
                 f"{say_number(len(self.readings), 'time')}; of the slopes the first "
                 f"{self.warm_up_seconds / 60:.1f} minutes are left out, intervals are of 95 %"
             )
+        if self.replaced:
+            said["child processes"] = self.describe_replaced()
         if self.faults:
             said["faults"] = self._describe_faults()
-        said["own frames"] = f"late by {describe_short(self.own_late_ms)}"
-        idle, loaded = describe_short(self.echo_idle_ms), describe_short(self.echo_loaded_ms)
-        said["loopback"] = f"there and back, idle: {idle}; under the calls: {loaded}"
+        own, idle, loaded = map(
+            describe_short, (self.own_late_ms, self.echo_idle_ms, self.echo_loaded_ms)
+        )
+        said["own frames"] = f"late by {own}" if len(self.own_late_ms) else missing
+        loopback = f"there and back, idle: {idle}; under the calls: {loaded}"
+        said["loopback"] = loopback if len(self.echo_loaded_ms) else missing
         if self.recorded:
             numbers = ", ".join(map(str, self.recorded))
-            said["recorded"] = f"kept of call {numbers}: report.recorded[number]"
+            where = "--save-recorded DIR" if in_shell else "report.recorded[number]"
+            said["recorded"] = f"kept of call {numbers}: {where}"
         return said
+
+    @property
+    def _has_valid_wave(self) -> bool:
+        return len(self.invalid) < len(self.waves)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all but the recorded calls' sound as plain values, ready for JSON."""
@@ -350,6 +423,8 @@ class SoakReport:
             "samples": [_list_usage(each) for each in self.samples],
             "faults": [asdict(each) | {"ok": each.ok} for each in self.faults],
             "fault_scale": self.fault_scale,
+            "replaced": self.replaced,
+            "first_replaced": self.first_replaced,
             "own_late_ms": summarise(self.own_late_ms),
             "echo_idle_ms": summarise(self.echo_idle_ms),
             "echo_loaded_ms": summarise(self.echo_loaded_ms),
@@ -366,20 +441,35 @@ class SoakReport:
         cases = self.list_cases()
         if not self.calls and not self.ended:
             cases["ran to its end"] = "no call was made"
+        skipped = {each.name: each.seen for each in self.faults if each.name not in cases}
+        skipped |= self.list_open()
+        if self.is_interrupted and self.calls and not self.ended:
+            # As in the report of a load: nothing passes that was not run to its end.
+            early = self._describe_early()
+            cases["ran to its end"] = ""
+            skipped |= {name: early for name, problem in cases.items() if not problem}
         return build_junit(
             "twistream load",
-            cases,
+            {name: problem for name, problem in cases.items() if name not in skipped},
             self.seconds,
             repr(self),
-            {each.name: each.seen for each in self.faults if not each.tried},
+            skipped,
             {KINDS[each.name].limit: each.describe() for each in self.growth},
         )
 
     def __repr__(self) -> str:
+        return self.to_text()
+
+    def to_text(self, *, in_shell: bool = False) -> str:
+        """Return the report as text, as ``print`` shows it.
+
+        Args:
+            in_shell: Whether it is read where there is no Python: what to ask for is an option.
+        """
         lines = [f"{self.seconds / 60:.1f} minutes of calls: {self.verdict}"]
         lines += [f"  note: {each}" for each in self.notes]
         lines += [f"  {name}: {problem}" for name, problem in self.list_cases().items() if problem]
-        about = self.describe()
+        about = self.describe(in_shell=in_shell)
         del about["verdict"]
         width = max(map(len, about))
         lines += [f"  {name:<{width}}  {said}" for name, said in about.items()]
@@ -397,8 +487,14 @@ class SoakReport:
         tried = sum(each.tried for each in self.faults)
         red = sum(each.red for each in self.faults)
         kinds = sum(each.tried > 0 for each in self.faults)
-        said = f"{tried} beside the calls, of {kinds} kinds: "
+        said = f"{tried} beside the calls, of {say_number(kinds, 'kind')}: "
         said += f"{red} not survived" if red else "all survived"
+        if self.replaced:
+            said += ", but child processes ended"
+        if not tried:
+            said = "none could be tried to its end"
+        if beside := [f"{each.name} ({each.beside})" for each in self.faults if each.beside]:
+            said += f"; calls that failed beside them, by them as a guess: {', '.join(beside)}"
         if left := [each.name for each in self.faults if not each.tried]:
             said += f"; not tried: {', '.join(left)}"
         return f"{said}; their times multiplied with {self.fault_scale:.2g}"

@@ -92,6 +92,11 @@ def _find_remedy(share: LoadShare) -> str:
     if waited >= LEAST_WAITED and waited > share.busy:
         return f"It waited for a core {waited:.0%} of the time, and {used}: {_FREE_THE_MACHINE}"
     if share.busy >= LEAST_BUSY:
+        if share.calls == 1:
+            return (
+                f"Its process {used} with one call: end what else runs in it, such as a server, or "
+                "give the call a process of its own"
+            )
         if is_full:
             return (
                 f"Make fewer calls: it {used}, and {machine:.0%} of the whole machine is in use, "
@@ -111,9 +116,11 @@ def _find_remedy(share: LoadShare) -> str:
     )
 
 
+SERVER_ELSEWHERE = ", or let the server run on another one"
+"""What is no advice where a process of this machine is read as the server's."""
+
 _FREE_THE_MACHINE = (
-    "end other programs on this machine, or let the server run on another one; dividing the calls "
-    "would not help"
+    f"end other programs on this machine{SERVER_ELSEWHERE}; dividing the calls would not help"
 )
 
 

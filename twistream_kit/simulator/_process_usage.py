@@ -16,6 +16,10 @@ from twistream_kit.errors import Objection, SettingsError, WrongType, WrongValue
 _INSTALL = "Say pip install 'twistream-kit[load]'"
 
 
+Children = frozenset[tuple[int, float]]
+"""Processes, each by its number and the time when it began."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessUsage:
     """What a process and its children use; each figure is None if it cannot be read.
@@ -24,11 +28,13 @@ class ProcessUsage:
         memory: Resident memory in bytes.
         descriptors: Open files and sockets; on Windows, handles.
         threads: Threads.
+        children: The children.
     """
 
     memory: int | None
     descriptors: int | None
     threads: int | None
+    children: Children = frozenset()
 
     @property
     def is_unreadable(self) -> bool:
@@ -165,10 +171,23 @@ class ProcessWatch:
             used = [self._read_one(self._process)]
         except self._psutil.NoSuchProcess:
             return None
+        found: set[tuple[int, float]] = set()
         for child in self._list_children():
             with contextlib.suppress(*self._errors):  # it has ended meanwhile
                 used.append(self._read_one(child))
-        return ProcessUsage(*(_add(values) for values in zip(*used, strict=True)))
+                if child.status() != "zombie":
+                    found.add((child.pid, child.create_time()))
+        memory, descriptors, threads = (_add(values) for values in zip(*used, strict=True))
+        return ProcessUsage(memory, descriptors, threads, frozenset(found))
+
+    def has_ended(self) -> bool:
+        """Return whether it has ended; in less time than `read` takes."""
+        try:
+            return not self._process.is_running() or self._process.status() == "zombie"
+        except self._psutil.NoSuchProcess:
+            return True
+        except self._errors:
+            return False
 
     def _list_children(self) -> list[Any]:
         try:

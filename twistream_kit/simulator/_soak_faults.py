@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from twistream_kit.simulator._calls_loop import SharedLoop, run_call
@@ -24,6 +25,36 @@ _STEP_SECONDS = 0.1
 
 _OVERHEAD_SECONDS = 4.0
 """A fault that was not tried yet may take so long beside its own time: the calls after it."""
+
+MOST_SECONDS_AFTER = 10.0
+"""A process that ends so long after a fault is not said to have ended by it."""
+
+_SHORTLY_SECONDS = 2.0
+"""Of a fault that has begun so shortly before, it may be that it has not broken a stream yet."""
+
+_BESIDE_SECONDS = 1.0
+"""A call that fails so long after a fault counts as beside it."""
+
+
+@dataclass(slots=True)
+class TriedFault:
+    """A fault beside a wave, by the monotonic clock.
+
+    Attributes:
+        fault: Which.
+        began: When its trial began, with an ordinary call.
+        ended: When it ended; None while it is under way.
+        is_red: Whether the server did not survive it, as far as it has shown.
+    """
+
+    fault: Fault
+    began: float
+    ended: float | None = None
+    is_red: bool = False
+
+    def is_beside(self, at: float) -> bool:
+        """Return whether something at that time happened in it, or within a second after."""
+        return self.began <= at and (self.ended is None or at <= self.ended + _BESIDE_SECONDS)
 
 
 class FaultsBeside:
@@ -49,6 +80,7 @@ class FaultsBeside:
         self._took: dict[str, float] = {}
         self._endless = _order_endlessly(faults, seed)
         self._next = next(self._endless)
+        self._wave: WaveFaults | None = None
 
     def begin(self, delay: float, until: float, stop: threading.Event) -> WaveFaults:
         """Try faults on a thread of their own.
@@ -59,7 +91,57 @@ class FaultsBeside:
                 fault begins that would last longer.
             stop: Ends the one that is tried, and tries no other.
         """
-        return WaveFaults(partial(self._try_some, delay, until), stop)
+        self._wave = WaveFaults(partial(self._try_some, delay, until), stop)
+        return self._wave
+
+    def find_near(self, at: float) -> list[TriedFault]:
+        """Return the faults by which something may have come about at a time.
+
+        That is the one that was under way, and the one before it if it had just begun; else the
+        last one.
+        """
+        tried = [] if self._wave is None else [*self._wave.tried]
+        near = [
+            each
+            for each in tried[-2:]
+            if each.ended is None or at <= each.ended + MOST_SECONDS_AFTER
+        ]
+        if len(near) == 2 and (near[1].ended is not None or at - near[1].began > _SHORTLY_SECONDS):
+            near = near[1:]
+        return near
+
+    def describe_near(self, at: float) -> str:
+        """Return what `find_near` finds, in words; empty if it finds nothing."""
+        said = []
+        for each in reversed(self.find_near(at)):
+            if each.ended is None:
+                since = f"{at - each.began:.1f} s after its beginning"
+                said.append(f"while {each.fault.name} was tried, {since}")
+            else:
+                said.append(f"{max(0.0, at - each.ended):.1f} s after {each.fault.name}")
+        return " and ".join(said)
+
+    def add_ended(self, at: float) -> str:
+        """Count that the process ended as not survived; return which fault it was, in words.
+
+        It is a guess, and said to be one.
+        """
+        said = self.describe_near(at)
+        for each in self.find_near(at):
+            is_new = each.ended is None
+            if is_new or not each.is_red:
+                each.is_red = True
+                why = f"the process of the server ended {said}; that it was this is a guess"
+                self.tally.add_ended(each.fault, why, is_new=is_new)
+            if is_new and self._wave is not None:
+                self._wave.names.append(each.fault.name)
+        return said
+
+    def count_failed(self, failed: Sequence[float]) -> None:
+        """Count calls of this wave that failed at these times, with the faults beside them."""
+        for each in [] if self._wave is None else self._wave.tried:
+            if times := sum(map(each.is_beside, failed)):
+                self.tally.add_beside(each.fault, times)
 
     def _try_some(self, delay: float, until: float, wave: WaveFaults) -> None:
         wave.stop.wait(delay)
@@ -67,19 +149,23 @@ class FaultsBeside:
             fault = self._next
             if wave.names and time.monotonic() + self._estimate_seconds(fault) > until:
                 return
-            begun = time.monotonic()
+            tried = TriedFault(fault, time.monotonic())
+            wave.tried.append(tried)
             trial = _Trial(partial(FaultRun, self._target, [fault], 0, self.scale, None))
             report = trial.run(wave.stop)
-            if report is None and trial.error is None:
-                return  # stopped; it comes first in no other wave
+            if tried.is_red or (report is None and trial.error is None):
+                return  # the process has ended, or it was stopped; it comes first in no other wave
             wave.names.append(fault.name)
-            self._took[fault.name] = time.monotonic() - begun
+            tried.ended = time.monotonic()
+            self._took[fault.name] = tried.ended - tried.began
             self._next = next(self._endless)
             if report is None:
+                wave.tried.remove(tried)
                 self.tally.add_untried(
                     fault.name, f"no call could be made before it: {trial.error}"
                 )
             else:
+                tried.is_red = tried.is_red or not report.rows[0].ok
                 self.tally.add(report.rows[0])
 
     def _estimate_seconds(self, fault: Fault) -> float:
@@ -95,11 +181,14 @@ class WaveFaults:
 
     Attributes:
         names: Those that were tried.
+        tried: The same with their times, and the one that is under way; without those before which
+            no call could be made.
         stop: As given.
     """
 
     def __init__(self, work: partial[None], stop: threading.Event) -> None:
         self.names: list[str] = []
+        self.tried: list[TriedFault] = []
         self.stop = stop
         self._thread = threading.Thread(
             target=work, args=(self,), name="faults beside calls", daemon=True

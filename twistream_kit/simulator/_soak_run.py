@@ -29,6 +29,7 @@ from twistream_kit.pending import (
 from twistream_kit.simulator._load_run import LoadRun
 from twistream_kit.simulator._load_share import IDLE_SECONDS
 from twistream_kit.simulator._process_usage import ProcessUsage, ProcessWatch
+from twistream_kit.simulator._soak_children import ChildWatch
 from twistream_kit.simulator._soak_faults import FaultsBeside, WaveFaults
 from twistream_kit.simulator._soak_tally import SoakTally
 
@@ -140,7 +141,8 @@ class SoakRun(Pending[SoakReport]):
             is_nested = isinstance(get_running_loop(), ReentrantLoop)
             if not self.done() and self._shows and not is_nested and timeout != 0:
                 self._show_progress(timeout)
-                timeout = 0 if timeout is not None else None
+                if timeout is not None and not self.done():
+                    raise self._build_late_error(timeout, blocks=False)
             return super().result(timeout)
         except KeyboardInterrupt:
             if self._progress.stop.is_set():
@@ -228,14 +230,18 @@ class _Soak:
     def __init__(self, plan: SoakPlan, progress: SoakProgress, before: ProcessUsage | None) -> None:
         self._plan = plan
         self._progress = progress
-        self._tally = SoakTally()
+        self._tally = SoakTally(is_server_here=plan.usage is not None)
         self._began = self._sampled = time.monotonic()
         self._sample_seconds = max(LEAST_SAMPLE_SECONDS, 60 * plan.minutes / MOST_SAMPLES)
         self._readings: list[UsageReading] = []
         self._samples: list[UsageReading] = []
         self._ended = ""
+        self._children = ChildWatch()
+        self._is_resting = False
         self._over = threading.Event()  # of the wave that is under way, and the faults beside it
         self._longest = 0.0
+        if before is not None:
+            self._children.add(before.children, 0, self._describe_now, is_at_rest=True)
         if before is not None and (reading := self._build_reading(before, 0)) is not None:
             self._readings.append(reading)
 
@@ -249,11 +255,13 @@ class _Soak:
         while True:
             begins = self._now
             self._run_wave(wave, begins, offset)
-            if not self._ended:
-                self._settle()
             self._progress.waves = len(self._tally.waves)
             self._progress.calls = self._tally.calls
             self._progress.failed = sum(each.failed for each in self._tally.waves)
+            if not self._ended:
+                self._is_resting = True
+                self._settle()
+                self._is_resting = False
             self._longest = max(self._longest, self._now - begins)
             if self._is_over():
                 return self._build()
@@ -281,6 +289,10 @@ class _Soak:
             return
         tried = () if faults is None else tuple(faults.names)
         self._tally.add(report, begins, self._now, offset, tried)
+        if self._plan.faults is not None:
+            self._plan.faults.count_failed(
+                [self._began + begins + call.ends for call in report.calls if not call.ok]
+            )
         self._object_to_fruitless_waves(report)
 
     def _begin_faults(self) -> WaveFaults | None:
@@ -298,6 +310,7 @@ class _Soak:
             self._over.set()
             threading.Event().wait(_STEP_SECONDS)
         self._progress.seconds = self._now
+        self._watch_process()
         if time.monotonic() - self._sampled >= self._sample_seconds:
             self._sampled = time.monotonic()
             under_way = max(0, wave.watch.begun - wave.watch.ended)
@@ -324,13 +337,12 @@ class _Soak:
                 break
         if not read:
             return
+        memory, descriptors, threads = (
+            min(getattr(reading, name) for reading in read) for name in KINDS
+        )
+        wave = len(self._tally.waves)
         self._readings.append(
-            UsageReading(
-                read[-1].at,
-                self._tally.calls,
-                0,
-                *(min(getattr(reading, name) for reading in read) for name in KINDS),
-            )
+            UsageReading(read[-1].at, self._tally.calls, 0, memory, descriptors, threads, wave)
         )
 
     def _read(self, under_way: int, calls: int) -> UsageReading | None:
@@ -340,12 +352,11 @@ class _Soak:
             return None
         used = usage.read()
         if used is None:
-            self._ended = (
-                f"the process of the server, {usage.pid}, has ended or cannot be read any more, "
-                f"{self._now:.0f} s after the beginning, in wave {len(self._tally.waves) + 1}"
-            )
-            self._over.set()
+            self._end_with_process(usage.pid)
             return None
+        self._children.add(
+            used.children, self._wave_number, self._describe_now, is_at_rest=self._is_resting
+        )
         self._progress.usage = used
         reading = self._build_reading(used, calls, under_way)
         if reading is None:
@@ -354,6 +365,34 @@ class _Soak:
             self._samples.append(reading)
         return reading
 
+    def _watch_process(self) -> None:
+        """See whether the process has ended, more often than it is read."""
+        usage = self._plan.usage
+        if usage is not None and not self._ended and usage.has_ended():
+            self._end_with_process(usage.pid)
+
+    def _end_with_process(self, pid: int) -> None:
+        faults = self._plan.faults
+        now = self._describe_now()
+        if faults is not None:
+            faults.add_ended(time.monotonic())
+        self._ended = (
+            f"the process of the server, {pid}, has ended or cannot be read any more, {now}"
+        )
+        self._over.set()
+
+    @property
+    def _wave_number(self) -> int:
+        return len(self._tally.waves) + (not self._is_resting)
+
+    def _describe_now(self) -> str:
+        """Return when it is, and which fault is near, in words."""
+        where = "at rest after" if self._is_resting else "in"
+        said = f"{self._now:.0f} s after the beginning, {where} wave {self._wave_number}"
+        faults = self._plan.faults
+        near = "" if faults is None else faults.describe_near(time.monotonic())
+        return f"{said}, {near} (a guess)" if near else said
+
     def _build_reading(
         self, used: ProcessUsage, calls: int, under_way: int = 0
     ) -> UsageReading | None:
@@ -361,7 +400,8 @@ class _Soak:
         memory, descriptors, threads = used.memory, used.descriptors, used.threads
         if memory is None or descriptors is None or threads is None:
             return None
-        return UsageReading(self._now, calls, under_way, memory / 1e6, descriptors, threads)
+        wave = self._wave_number if calls or under_way else 0
+        return UsageReading(self._now, calls, under_way, memory / 1e6, descriptors, threads, wave)
 
     def _object_to_fruitless_waves(self, report: LoadReport) -> None:
         """End a run in which no call goes well: the rest of it would say nothing."""
@@ -378,13 +418,35 @@ class _Soak:
             return True
         return self._now + self._longest > 60 * self._plan.minutes
 
+    def _list_notes(self, *, is_wrong: bool) -> list[Objection]:
+        found = [*self._plan.notes, *self._tally.notes]
+        if self._children.replaced and not is_wrong:
+            found.append(
+                Objection(
+                    None,
+                    "a child process",
+                    f"of the server ended and was replaced, {self._children.first}",
+                    "What it had kept is gone: growth may not show",
+                    "Give the number of the process that serves",
+                    "note",
+                )
+            )
+        return found
+
     def _build(self) -> SoakReport:
         plan, tally = self._plan, self._tally
         found = (
-            find_growth(name, self._readings, limit=plan.limits.get(kind.limit))
+            find_growth(
+                name,
+                self._readings,
+                limit=plan.limits.get(kind.limit),
+                replaced=self._children.replaced,
+            )
             for name, kind in KINDS.items()
         )
-        usage = plan.usage
+        usage, children = plan.usage, self._children
+        failed = any(each.failed for each in tally.waves if each.number in children.waves)
+        is_wrong = failed or (plan.faults is not None and children.replaced > 0)
         name = "" if usage is None else f"{usage.pid}{f' ({usage.title})' if usage.title else ''}"
         return SoakReport(
             url=plan.url,
@@ -405,7 +467,7 @@ class _Soak:
             process=name,
             faults=Series.of([] if plan.faults is None else plan.faults.tally.list(), "faults"),
             fault_scale=1.0 if plan.faults is None else plan.faults.scale,
-            notes=Series.of([*plan.notes, *tally.notes], "notes"),
+            notes=Series.of(self._list_notes(is_wrong=is_wrong), "notes"),
             ended=self._ended,
             is_interrupted=self._progress.stop.is_set(),
             own_late_ms=tally.own_late_ms,
@@ -413,4 +475,7 @@ class _Soak:
             echo_loaded_ms=tally.echo_loaded_ms,
             recorded=tally.recorded,
             line=tally.line,
+            replaced=children.replaced,
+            first_replaced=children.first,
+            is_replaced_wrongly=is_wrong,
         )

@@ -17,6 +17,8 @@ from twistream_kit.diagnosis.load_figure import TIMES
 from twistream_kit.diagnosis.soak import MOST_FAILED_CALLS, SoakFault, SoakWave
 from twistream_kit.errors import Objection
 from twistream_kit.protocol.from_twilio import PTIME_MS
+from twistream_kit.simulator._fault_rows import Fault
+from twistream_kit.simulator._load_validity import SERVER_ELSEWHERE
 from twistream_kit.simulator.fault_report import FaultRow
 from twistream_kit.simulator.report import CallReport
 
@@ -42,9 +44,13 @@ class SoakTally:
         own_late_ms, echo_idle_ms, echo_loaded_ms: The callers' own part in valid waves.
         line: What the lines of the callers do, in words.
         notes: What is good to know of the waves, each once: a share that could not be stopped.
+
+    Args:
+        is_server_here: Whether a process of this machine is read as the server's.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_server_here: bool = False) -> None:
+        self._is_server_here = is_server_here
         self.waves: list[SoakWave] = []
         self.calls = 0
         self.times = {name: Histogram() for name in TIMES}
@@ -93,7 +99,7 @@ class SoakTally:
             ends,
             len(report.calls),
             report.failed,
-            str(report.invalid[0]) if report.invalid else "",
+            self._describe_invalid(report),
             tuple(faults),
         )
         self.waves.append(wave)
@@ -106,6 +112,10 @@ class SoakTally:
         self._keep_recorded(report, offset)
         if wave.valid:
             self._add_times(report)
+
+    def _describe_invalid(self, report: LoadReport) -> str:
+        said = str(report.invalid[0]) if report.invalid else ""
+        return said.replace(SERVER_ELSEWHERE, "") if self._is_server_here else said
 
     def _add_failures(self, report: LoadReport, begins: float, offset: int) -> None:
         for call in report.calls:
@@ -171,6 +181,28 @@ class FaultTally:
         kind = self._kinds[name]
         seen = kind.seen or why
         self._kinds[name] = replace(kind, skipped=kind.skipped + 1, seen=seen)
+
+    def add_ended(self, fault: Fault, why: str, *, is_new: bool) -> None:
+        """Count a fault as not survived, since the process ended in it or after it.
+
+        Args:
+            fault: Which.
+            why: What was seen.
+            is_new: Whether it has not been counted as tried.
+        """
+        kind = self._kinds[fault.name]
+        seen = kind.seen if kind.red else why
+        self._kinds[fault.name] = replace(
+            kind, tried=kind.tried + is_new, red=kind.red + 1, seen=seen,
+            repair=fault.repair, source=fault.source,
+        )  # fmt: skip
+
+    def add_beside(self, fault: Fault, calls: int) -> None:
+        """Add calls beside a fault that failed."""
+        kind = self._kinds[fault.name]
+        self._kinds[fault.name] = replace(
+            kind, beside=kind.beside + calls, repair=fault.repair, source=fault.source
+        )
 
     def list(self) -> list[SoakFault]:
         """Return the kinds."""

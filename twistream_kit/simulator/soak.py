@@ -26,7 +26,7 @@ from twistream_kit.simulator._calls_loop import begin_thread
 from twistream_kit.simulator._fault_rows import Fault
 from twistream_kit.simulator._fault_streams import FaultTarget
 from twistream_kit.simulator._load_run import LoadRun
-from twistream_kit.simulator._process_usage import ProcessWatch, check_pid
+from twistream_kit.simulator._process_usage import ProcessUsage, ProcessWatch, check_pid
 from twistream_kit.simulator._remote import refuse_remote
 from twistream_kit.simulator._soak_faults import FaultsBeside
 from twistream_kit.simulator._soak_run import SoakPlan, SoakProgress, SoakRun, run_waves
@@ -173,6 +173,11 @@ def run_soak(
         },
     )  # fmt: skip
     beside = None
+    if fault_scale is not None and faults is False:
+        raise WrongValue(
+            "fault_scale (--fault-scale) is given, and no faults; give faults=True (--faults), or "
+            "leave it out"
+        )
     if faults is not False:
         beside = FaultsBeside(
             FaultTarget(url, auth_token, wave.find_parameters(1), behaviour),
@@ -192,7 +197,7 @@ def run_soak(
         kind=SoakReport,
     )
     pending = SoakRun(subject, watch, plan, shows=bool(progress))
-    before = None if usage is None else usage.read()
+    before = None if usage is None else _read_first(usage)
     first = wave.begin(0)  # which checks the arguments that are its own
     begin_thread(THREAD_NAME, run_waves, pending, plan, watch, before, first)
     return pending
@@ -261,6 +266,22 @@ def _watch_process(url: str, pid: int) -> ProcessWatch:
             fix="Leave the number of the process out (pid, --pid), or run this beside the server",
         )
     return ProcessWatch(pid)
+
+
+def _read_first(usage: ProcessWatch) -> ProcessUsage | None:
+    """Return what the process uses before the first call.
+
+    Raises:
+        SettingsError: If not all of it can be read.
+    """
+    used = usage.read()
+    if used is not None and None in (used.memory, used.descriptors, used.threads):
+        raise SettingsError(
+            f"process {usage.pid} cannot be read whole ({used}): it or a child of it belongs to "
+            "another user",
+            fix="Run this as the user of the server, or leave the number of the process out",
+        )
+    return used
 
 
 def _find_port(url: str) -> int:

@@ -456,12 +456,18 @@ def show_load_report(report: LoadReport, *, in_shell: bool = False) -> Html:
     )
 
 
-def show_soak_report(report: SoakReport) -> Html:
-    """What a server has done for a long time: verdict, growth, cases, faults, figures."""
-    about = report.describe()
+def show_soak_report(report: SoakReport, *, in_shell: bool = False) -> Html:
+    """What a server has done for a long time: verdict, growth, cases, faults, figures.
+
+    Args:
+        report: What was measured.
+        in_shell: Whether it is read where there is no Python to ask for more.
+    """
+    about = report.describe(in_shell=in_shell)
     for name in ("verdict", *(each.name for each in report.growth)):
         del about[name]
     cases = [(code(name), problem or "kept") for name, problem in report.list_cases().items()]
+    cases += [(code(name), said) for name, said in report.list_open().items()]
     failures = [(times, why) for why, times in report.failures.items()]
     return join(
         paragraph(strong(f"{report.seconds / 60:.1f} minutes of calls: {report.verdict}")),

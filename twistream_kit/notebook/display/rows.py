@@ -269,11 +269,9 @@ def _list_fault_cells(row: FaultRow) -> Sequence[object]:
 
 
 def _list_growth_cells(growth: Growth) -> Sequence[object]:
-    verdict: object = growth.verdict
+    verdict: object = growth.describe_verdict()
     if growth.verdict == "grows":
         verdict = join(badge("error"), " grows")
-    if growth.verdict == "too short to tell":
-        verdict = growth.describe_need()
     slopes = (
         "" if slope is None else say_slope(slope, growth.unit)
         for slope in (growth.per_hour, growth.per_1000_calls)
@@ -548,8 +546,9 @@ ROWS: dict[tuple[str, str], Columns] = {
         ),
     ),
     ("twistream_kit.diagnosis.soak", "SoakFault"): Columns(
-        "A fault beside the calls", ("fault", "tried", "not survived", "what was seen"),
-        lambda fault: (code(fault.name), fault.tried, fault.red, fault.seen),
+        "A fault beside the calls",
+        ("fault", "tried", "not survived", "calls beside it that failed", "what was seen"),
+        lambda fault: (code(fault.name), fault.tried, fault.red, fault.beside, fault.seen),
     ),
     ("twistream_kit.simulator.fault_report", "FaultRow"): Columns(
         "A fault", ("fault", "outcome", "what was seen", "next call (ms)", "process"),

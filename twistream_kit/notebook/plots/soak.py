@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twistream_kit.diagnosis.growth import KINDS, Growth, count_warm_up, say_slope
 from twistream_kit.diagnosis.slope import find_offset
 from twistream_kit.diagnosis.soak import SoakReport
+from twistream_kit.diagnosis.turn_figures import say_number
 from twistream_kit.notebook.plots.style import (
     CALLER_COLOUR,
     CLEAR_COLOUR,
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_AT_REST, _UNDER_CALLS, _LINE, _WARM_UP, _FAILED = (
-    "at rest", "under the calls", "fitted line", "warm-up, left out", "wave with failed calls",
+_AT_REST, _UNDER_CALLS, _LINE, _WARM_UP, _GOOD, _FAILED = (
+    "at rest", "under the calls", "fitted line", "warm-up, left out", "wave without a failed call",
+    "wave with failed calls",
 )  # fmt: skip
 
-_LEGEND = (_AT_REST, _UNDER_CALLS, _LINE, _WARM_UP, _FAILED)
+_LEGEND = (_AT_REST, _UNDER_CALLS, _LINE, _WARM_UP, _GOOD, _FAILED)
 """The order of the legend."""
 
 _LABELS: Mapping[str, str] = {
@@ -83,9 +85,8 @@ def plot_soak(report: SoakReport) -> Figure:
 
 
 def _write_title(report: SoakReport) -> str:
-    waves = len(report.waves)
     parts = [
-        f"{report.calls} calls in {waves} wave{'' if waves == 1 else 's'}",
+        f"{say_number(report.calls, 'call')} in {say_number(len(report.waves), 'wave')}",
         f"{report.failed} failed" if report.failed else "none failed",
     ]
     grown = [each.name for each in report.growth if each.verdict == "grows"]
@@ -133,6 +134,7 @@ def _draw_usage(axes: Axes, report: SoakReport, growth: Growth) -> None:
     low, high = axes.get_ylim()
     if high - low < 4 * KINDS[name].resolution:  # noise of less than that should not look like more
         middle, half = (low + high) / 2, 2 * KINDS[name].resolution
+        middle = max(middle, half)  # nothing is less than none
         axes.set_ylim(middle - half, middle + half)
 
 
@@ -140,14 +142,22 @@ def _mark_failed_waves(axes: Axes, report: SoakReport) -> None:
     for wave in report.waves:
         if wave.failed:
             axes.axvline(
-                wave.begins / 60, color=CLEAR_COLOUR, linestyle=":", linewidth=1, label=_FAILED
+                wave.ends / 60, color=CLEAR_COLOUR, linestyle=":", linewidth=1, label=_FAILED
             )
 
 
 def _draw_failed(axes: Axes, report: SoakReport) -> None:
-    axes.plot(
-        [wave.ends / 60 for wave in report.waves], [wave.failed for wave in report.waves], ".",
-        color=CLEAR_COLOUR, label=_FAILED,
-    )  # fmt: skip
-    axes.set_ylim(-0.5, max([1, *(wave.failed for wave in report.waves)]) * 1.08)
+    from matplotlib.ticker import MaxNLocator
+
+    for waves, colour, label in (
+        ([wave for wave in report.waves if not wave.failed], QUIET_COLOUR, _GOOD),
+        ([wave for wave in report.waves if wave.failed], CLEAR_COLOUR, _FAILED),
+    ):
+        if waves:
+            axes.plot(
+                [wave.ends / 60 for wave in waves], [wave.failed for wave in waves], ".",
+                color=colour, label=label, clip_on=False, zorder=3,
+            )  # fmt: skip
+    axes.set_ylim(0, max([1, *(wave.failed for wave in report.waves)]) * 1.08)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("calls that failed", fontsize=SMALL)
