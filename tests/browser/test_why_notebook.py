@@ -18,6 +18,7 @@ import soundfile
 from playwright.async_api import expect
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.browser,
     pytest.mark.timeout(600),  # four notebooks are opened and run before the first test
     pytest.mark.asyncio(loop_scope="session"),

@@ -19,6 +19,10 @@ IT_HAS_FALLEN_SILENT = """() => window.loudspeaker.pieces.length > 75
     && window.loudspeaker.pieces.slice(-75)
         .every(([, samples]) => samples.every(sample => Math.abs(sample) < 0.001))"""
 
+IT_HAS_SOUNDED = """() => window.loudspeaker.pieces
+    .filter(([, samples]) => samples.some(sample => Math.abs(sample) > 0.01)).length > 40"""
+"""So long, a tenth of a second, that it can be told what it is."""
+
 
 class Handset:
     """A telephone shown by a notebook: the newest on the page.
@@ -73,6 +77,7 @@ class Handset:
 
     async def clear_with(self, button, name: str = "Clear") -> Silenced:
         """Click a button while sound plays, wait for the silence, and tell of it."""
+        await self.page.wait_for_function(IT_HAS_SOUNDED)
         await button.click()
         clicked = await self.pressed_at(name)
         await self.wait_for_silence()
