@@ -91,9 +91,7 @@ _HOST = "twistream_kit/live/server/stream_host.py"
 _EXCEPTIONS = {
     ("no verb", _HTML): "a builder has the name of the element that it builds, as in HTML itself",
     ("lead", "CHANGELOG.md"): "it says what a name was before",
-    ("no verb", "twistream_kit/simulator/_load_run.py"): "the name that a Future has",
-    ("no verb", "twistream_kit/simulator/_soak_run.py"): "the name that a Future has",
-    ("no verb", "twistream_kit/simulator/_fault_pending.py"): "the name that a Future has",
+    ("no verb", "twistream_kit/simulator/_stoppable_run.py"): "the name that a Future has",
     ("no verb", _HOST): "public names of the two servers that stand on it",
     ("pace", "CHANGELOG.md"): "it says what a name was before",
     ("pace", "twistream_kit/notebook/display/handles.py"): "a class of the simulator has that name",

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
-from twistream_kit.errors import NoResultYet
-from twistream_kit.pending import Pending, ReentrantLoop, Subject, get_running_loop
+from twistream_kit.pending import Subject
 from twistream_kit.simulator._fault_run import FaultWatch
+from twistream_kit.simulator._stoppable_run import ShowProgress, StoppableRun, write_line
 from twistream_kit.simulator.fault_report import FaultReport
-
-_STEP_SECONDS = 0.25
 
 _STOP_SECONDS = 20.0
 """How long an interrupted run may take to end."""
@@ -19,7 +16,7 @@ _SHOWN_SECONDS = 10.0
 """Where there is nothing new to say, what is tried now is said again so much later."""
 
 
-class FaultInjection(Pending[FaultReport]):
+class FaultInjection(StoppableRun[FaultReport]):
     """A `FaultReport` that is on its way: `result` shows the progress, `stop` ends the run early.
 
     Args:
@@ -32,50 +29,15 @@ class FaultInjection(Pending[FaultReport]):
     """
 
     def __init__(self, subject: Subject, watch: FaultWatch, *, progress: bool) -> None:
-        super().__init__(None, subject)
+        super().__init__(subject, watch.stop, stop_seconds=_STOP_SECONDS, progress=progress)
         self.watch = watch
-        self._progress = progress
 
     def stop(self) -> None:
         """Break no more streams; the report then has the faults that were tried until now."""
-        self.watch.stop.set()
+        super().stop()
 
-    def result(self, timeout: float | None = None) -> FaultReport:
-        """Wait for the report, and say meanwhile what was tried.
-
-        An interrupt (Ctrl-C, the stop button of a notebook) ends the run: the report of what it has
-        is returned, and says so.  A second one ends the wait.
-
-        Args:
-            timeout: In seconds; None waits without limit.  The run goes on after it.
-
-        Raises:
-            NoResultYet: If there is no report within `timeout`; it is a TimeoutError.
-        """
-        try:
-            is_nested = isinstance(get_running_loop(), ReentrantLoop)
-            if not self.done() and self._progress and not is_nested and timeout != 0:
-                self._show_progress(timeout)
-                timeout = 0 if timeout is not None else None
-            return super().result(timeout)
-        except KeyboardInterrupt:
-            if self.watch.stop.is_set():
-                raise
-            self.stop()
-            return super().result(_STOP_SECONDS)
-
-    def _show_progress(self, timeout: float | None) -> None:
-        lines = _RowLines(self.watch)
-        until = None if timeout is None else time.monotonic() + timeout
-        while not self.done() and (until is None or time.monotonic() < until):
-            left = _STEP_SECONDS if until is None else until - time.monotonic()
-            try:
-                super().result(max(0.0, min(_STEP_SECONDS, left)))
-            except NoResultYet:
-                lines.show()
-            except Exception:  # noqa: BLE001 - `result` raises it
-                return
-        lines.show()
+    def _choose_progress(self) -> ShowProgress:
+        return _RowLines(self.watch).show
 
 
 class _RowLines:
@@ -86,7 +48,7 @@ class _RowLines:
         self._began = self._shown = time.monotonic()
         self._n_rows = 0
 
-    def show(self) -> None:
+    def show(self, _is_over: bool) -> None:
         rows = self._watch.rows[self._n_rows :]
         now = time.monotonic()
         seconds = f"{now - self._began:4.0f} s: "
@@ -99,8 +61,5 @@ class _RowLines:
         if not lines:
             return
         self._shown = now
-        try:
-            sys.stderr.write("".join(f"{line}\n" for line in lines))
-            sys.stderr.flush()
-        except (AttributeError, OSError, ValueError):
-            pass  # there is no stderr, or nobody reads it: the report is what matters
+        for line in lines:
+            write_line(line)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import socket
-import sys
 import threading
 import time
 from collections import Counter
@@ -20,14 +19,13 @@ from typing import Any, TypeVar
 from twistream_kit.diagnosis.histogram import Histogram
 from twistream_kit.diagnosis.load import LoadReport
 from twistream_kit.errors import (
-    NoResultYet,
     Objection,
     TwistreamError,
     WrongState,
     hide_user,
 )
 from twistream_kit.listing import Series
-from twistream_kit.pending import Pending, ReentrantLoop, Subject, get_running_loop
+from twistream_kit.pending import Subject
 from twistream_kit.simulator._load_link import Counts, ShareListener
 from twistream_kit.simulator._load_machine import WorkerClock, measure_clock
 from twistream_kit.simulator._load_share import (
@@ -42,6 +40,12 @@ from twistream_kit.simulator._load_validity import (
     object_to_lost,
 )
 from twistream_kit.simulator._own_thread import on_own_thread
+from twistream_kit.simulator._stoppable_run import (
+    ShowProgress,
+    StoppableRun,
+    open_bar,
+    write_line,
+)
 from twistream_kit.simulator.model.assumptions import Behaviour, find_lines
 from twistream_kit.simulator.report import describe_lines
 
@@ -63,6 +67,7 @@ _STEP_SECONDS = 0.25
 
 _LISTENER_LIMIT_SECONDS = 60.0
 """So long that only a fault reaches it: the report would be lost for the sake of its listener."""
+
 _STOP_LIMIT_SECONDS = 35.0
 """How long shares may take to end after a stop; each has limits of its own."""
 
@@ -76,7 +81,7 @@ _LINK_SECONDS = 2.0
 """How long after a stop a share that begins just then may take to connect."""
 
 
-class LoadRun(Pending[LoadReport]):
+class LoadRun(StoppableRun[LoadReport]):
     """A `LoadReport` that is on its way: `result` shows the progress, `stop` ends the run early.
 
     Args:
@@ -99,11 +104,10 @@ class LoadRun(Pending[LoadReport]):
         progress: bool,
         seconds: float = math.inf,
     ) -> None:
-        super().__init__(None, subject)
+        super().__init__(subject, watch.stop, stop_seconds=_STOP_SECONDS, progress=progress)
         self.watch = watch
         self._calls = calls
         self._seconds = seconds
-        self._progress = progress
 
     def stop(self) -> None:
         """Let all callers hang up; the report then says what was measured until now.
@@ -111,73 +115,25 @@ class LoadRun(Pending[LoadReport]):
         Shares in other processes and on other machines end, too, within seconds.  One that cannot
         connect to this process goes on to its end; `LoadReport.notes` says so.
         """
-        self.watch.stop.set()
+        super().stop()
 
-    def result(self, timeout: float | None = None) -> LoadReport:
-        """Wait for the report, and show meanwhile how many calls have begun and ended.
+    def _choose_progress(self) -> ShowProgress:
+        """Return a bar, or a line each second where there is no terminal."""
+        watch, calls = self.watch, self._calls
+        bar = open_bar(1.0, "calls")
+        if bar is None:
+            return _Lines(watch, calls).show
+        done = _RunProgress(watch, calls, self._seconds)
 
-        An interrupt (Ctrl-C, the stop button of a notebook) ends the run: the report of what it has
-        is returned, and says so.  A second one ends the wait.
+        def show(is_over: bool) -> None:
+            ended = f"{watch.ended} of {calls} ended, {_describe(watch)}"
+            bar.set_postfix_str(ended, refresh=False)
+            bar.update(done.measure(time.monotonic()) - bar.n)
+            bar.refresh()
+            if is_over:
+                bar.close()
 
-        Args:
-            timeout: In seconds; None waits without limit.  The run goes on after it.
-
-        Raises:
-            NoResultYet: If there is no report within `timeout`; it is a TimeoutError.
-        """
-        try:
-            if not self.done() and self._progress and not _is_nested() and timeout != 0:
-                self._show_progress(timeout)
-                timeout = 0 if timeout is not None else None
-            return super().result(timeout)
-        except KeyboardInterrupt:
-            if self.watch.stop.is_set():
-                raise
-            self.stop()
-            return super().result(_STOP_SECONDS)
-
-    def _show_progress(self, timeout: float | None) -> None:
-        show = _choose_progress(self.watch, self._calls, self._seconds)
-        until = None if timeout is None else time.monotonic() + timeout
-        try:
-            while not self.done() and (until is None or time.monotonic() < until):
-                left = _STEP_SECONDS if until is None else until - time.monotonic()
-                try:
-                    super().result(max(0.0, min(_STEP_SECONDS, left)))
-                except NoResultYet:
-                    show(False)
-                except Exception:  # noqa: BLE001 - `result` raises it
-                    return
-        finally:
-            show(True)
-
-
-def _is_nested() -> bool:
-    return isinstance(get_running_loop(), ReentrantLoop)
-
-
-def _choose_progress(watch: Watch, calls: int, seconds: float) -> Callable[[bool], None]:
-    """Return what shows how far a run is: a bar, or a line each second where there is no terminal.
-
-    It is given whether the run has ended.
-    """
-    from tqdm.auto import tqdm
-
-    is_notebook = any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)
-    if not (sys.stderr.isatty() or is_notebook):
-        return _Lines(watch, calls).show
-    bar = tqdm(total=1.0, desc="calls", bar_format="{l_bar}{bar}| {elapsed}{postfix}")
-    done = _RunProgress(watch, calls, seconds)
-
-    def show(is_over: bool) -> None:
-        ended = f"{watch.ended} of {calls} ended, {_describe(watch)}"
-        bar.set_postfix_str(ended, refresh=False)
-        bar.update(done.measure(time.monotonic()) - bar.n)
-        bar.refresh()
-        if is_over:
-            bar.close()
-
-    return show
+        return show
 
 
 class _RunProgress:
@@ -208,8 +164,7 @@ class _Lines:
             return
         self._shown = now
         said = f"{now - self._began:4.0f} s: {self._watch.ended} of {self._calls} calls ended"
-        sys.stderr.write(f"{said}, {_describe(self._watch)}\n")
-        sys.stderr.flush()
+        write_line(f"{said}, {_describe(self._watch)}")
 
 
 def _describe(watch: Watch) -> str:

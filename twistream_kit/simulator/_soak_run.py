@@ -6,7 +6,6 @@ simulated calls.
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,15 +15,12 @@ from twistream_kit.diagnosis.growth import KINDS, UsageReading, find_growth
 from twistream_kit.diagnosis.load import LoadReport
 from twistream_kit.diagnosis.soak import SoakReport
 from twistream_kit.diagnosis.turn_figures import say_number
-from twistream_kit.errors import NoResultYet, Objection, TwistreamError
+from twistream_kit.errors import Objection, TwistreamError
 from twistream_kit.listing import Series
 from twistream_kit.pending import (
-    Pending,
-    ReentrantLoop,
     Subject,
     fail,
     fulfil,
-    get_running_loop,
 )
 from twistream_kit.simulator._load_run import LoadRun
 from twistream_kit.simulator._load_share import IDLE_SECONDS
@@ -32,6 +28,12 @@ from twistream_kit.simulator._process_usage import ProcessUsage, ProcessWatch
 from twistream_kit.simulator._soak_children import ChildWatch
 from twistream_kit.simulator._soak_faults import FaultsBeside, WaveFaults
 from twistream_kit.simulator._soak_tally import SoakTally
+from twistream_kit.simulator._stoppable_run import (
+    ShowProgress,
+    StoppableRun,
+    open_bar,
+    write_line,
+)
 
 LEAST_SAMPLE_SECONDS = 2.0
 """The process is read so often under the calls, and less often in a run of hours …"""
@@ -102,7 +104,7 @@ class SoakProgress:
         return f"wave {self.waves}, {calls}, {failed}{used}"
 
 
-class SoakRun(Pending[SoakReport]):
+class SoakRun(StoppableRun[SoakReport]):
     """A `SoakReport` that is on its way: `result` shows the progress, `stop` ends the run early.
 
     Args:
@@ -115,81 +117,34 @@ class SoakRun(Pending[SoakReport]):
     def __init__(
         self, subject: Subject, progress: SoakProgress, plan: SoakPlan, *, shows: bool
     ) -> None:
-        super().__init__(None, subject)
+        super().__init__(subject, progress.stop, stop_seconds=_STOP_SECONDS, progress=shows)
         self._progress = progress
         self._plan = plan
         self._notes = plan.notes  # that are still to be shown
-        self._shows = shows
 
     def stop(self) -> None:
         """Let all callers hang up; the report then says what was seen until now."""
-        self._progress.stop.set()
+        super().stop()
 
-    def result(self, timeout: float | None = None) -> SoakReport:
-        """Wait for the report, and show meanwhile how far the run is.
-
-        An interrupt (Ctrl-C, the stop button of a notebook) ends the run: the report of what it has
-        is returned, and says so.  A second one ends the wait.
-
-        Args:
-            timeout: In seconds; None waits without limit.  The run goes on after it.
-
-        Raises:
-            NoResultYet: If there is no report within `timeout`; it is a TimeoutError.
-        """
-        try:
-            is_nested = isinstance(get_running_loop(), ReentrantLoop)
-            if not self.done() and self._shows and not is_nested and timeout != 0:
-                self._show_progress(timeout)
-                if timeout is not None and not self.done():
-                    raise self._build_late_error(timeout, blocks=False)
-            return super().result(timeout)
-        except KeyboardInterrupt:
-            if self._progress.stop.is_set():
-                raise
-            self.stop()
-            return super().result(_STOP_SECONDS)
-
-    def _show_progress(self, timeout: float | None) -> None:
+    def _choose_progress(self) -> ShowProgress:
+        """Return a bar, or a line for each wave where there is no terminal."""
         notes, self._notes = self._notes, ()
         for note in notes:
-            sys.stderr.write(f"{note}\n")
-        show = _choose_progress(self._progress, self._plan.minutes)
-        until = None if timeout is None else time.monotonic() + timeout
-        try:
-            while not self.done() and (until is None or time.monotonic() < until):
-                left = _STEP_SECONDS if until is None else until - time.monotonic()
-                try:
-                    super().result(max(0.0, min(_STEP_SECONDS, left)))
-                except NoResultYet:
-                    show(False)
-                except Exception:  # noqa: BLE001 - `result` raises it
-                    return
-        finally:
-            show(True)
+            write_line(str(note))
+        progress, minutes = self._progress, self._plan.minutes
+        seconds = round(60 * minutes)
+        bar = open_bar(seconds, "soak")
+        if bar is None:
+            return _WaveLines(progress, minutes).show
 
+        def show(is_over: bool) -> None:
+            bar.set_postfix_str(str(progress), refresh=False)
+            bar.update(min(round(progress.seconds), seconds) - bar.n)
+            bar.refresh()
+            if is_over:
+                bar.close()
 
-def _choose_progress(progress: SoakProgress, minutes: float) -> Callable[[bool], None]:
-    """Return what shows how far a run is: a bar, or a line for each wave without a terminal.
-
-    It is given whether the run has ended.
-    """
-    from tqdm.auto import tqdm
-
-    is_notebook = any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)
-    if not (sys.stderr.isatty() or is_notebook):
-        return _WaveLines(progress, minutes).show
-    seconds = round(60 * minutes)
-    bar = tqdm(total=seconds, desc="soak", bar_format="{l_bar}{bar}| {elapsed}{postfix}")
-
-    def show(is_over: bool) -> None:
-        bar.set_postfix_str(str(progress), refresh=False)
-        bar.update(min(round(progress.seconds), seconds) - bar.n)
-        bar.refresh()
-        if is_over:
-            bar.close()
-
-    return show
+        return show
 
 
 class _WaveLines:
@@ -204,8 +159,7 @@ class _WaveLines:
             return
         self._shown = progress.waves
         said = f"{progress.seconds / 60:6.1f} of {self._minutes:g} minutes: {progress}"
-        sys.stderr.write(f"{said}\n")
-        sys.stderr.flush()
+        write_line(said)
 
 
 def run_waves(
