@@ -52,6 +52,10 @@ PATIENT = ("slow", "browser", "notebook", "realtime")
 """Marks of tests that take long; they begin first, so that no worker is left alone with one."""
 
 
+LONGEST = "test_notebooks_by_hand.py"
+"""What mostly waits, for a quarter of an hour: it begins before all others."""
+
+
 def pytest_configure(config):
     """Try failed tests again, where `.ci/run` asks for it."""
     second_run.register(config)
@@ -59,7 +63,12 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     """Let what takes long begin first."""
-    items.sort(key=lambda item: not any(item.get_closest_marker(mark) for mark in PATIENT))
+
+    def rank(item):
+        is_patient = any(item.get_closest_marker(mark) for mark in PATIENT)
+        return not is_patient, item.path.name != LONGEST
+
+    items.sort(key=rank)
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which a single worker does not need
