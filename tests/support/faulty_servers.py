@@ -40,7 +40,10 @@ class SoundServer:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[str]:
         """Serve on a free port; give the address, and leave nothing of a handler that hangs."""
-        server = self.server = await serve(self.handle, "127.0.0.1", 0, close_timeout=0.2)
+        # Without pings, which end a connection of their own accord where a machine is late.
+        server = self.server = await serve(
+            self.handle, "127.0.0.1", 0, close_timeout=0.2, ping_interval=None
+        )
         try:
             yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/media"
         finally:
