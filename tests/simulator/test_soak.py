@@ -537,6 +537,17 @@ def test_a_wave_has_numbers_seeds_and_lines_of_its_own(monkeypatch) -> None:
     assert (seen["sample"], seen["progress"]) == (1, False)
 
 
+async def test_its_callers_speak_to_a_server_that_only_echoes() -> None:
+    async def echo(stream: kit.MediaStream) -> None:
+        async for samples in stream.audio():
+            stream.play(samples)
+
+    async with kit.StreamServer(echo) as server:
+        options = QUICK | {"seconds": 1.0}
+        report = await soon(run_soak(server.url, 0.001, 1, **options, say=kit.Clip.tone(440, 0.5)))
+    assert (report.calls, report.failed) == (1, 0), report
+
+
 def number_of(number: int) -> dict[str, str]:
     return {"n": str(number)}
 
